@@ -1,0 +1,58 @@
+"""What can go wrong, and who can mend it.
+
+    AutoTrainError              exit code 1
+    ├── UserError               exit code 2: the user can mend it; nothing was written
+    │   ├── ConfigError         a key, a value or a combination in the configuration
+    │   ├── DataError           a file, a split, a column or a row
+    │   ├── ModelError          a base model or tokenizer that can't be had or can't serve
+    │   ├── DeviceError         asked for something that this machine can't do
+    │   └── RunFolderError      the project folder is occupied, locked or isn't a run
+    ├── TrainingError           the run itself failed
+    └── Interrupted             Ctrl-C or SIGTERM, after the state was saved: 130 or 143
+
+Every message says what happened, where, what is allowed and what to do.
+"""
+
+
+class AutoTrainError(Exception):
+    """Base of all errors that AutoTrain raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(AutoTrainError):
+    """The user can mend it."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError, ValueError):
+    """A key, a value or a combination in the configuration."""
+
+
+class DataError(UserError):
+    """A file, a split, a column or a row."""
+
+
+class ModelError(UserError):
+    """A base model or tokenizer that can't be had or can't serve."""
+
+
+class DeviceError(UserError):
+    """Something asked for that this machine can't do."""
+
+
+class RunFolderError(UserError):
+    """The project folder is occupied, locked, or isn't a run."""
+
+
+class TrainingError(AutoTrainError):
+    """The run itself failed."""
+
+
+class Interrupted(AutoTrainError):
+    """Ctrl-C or SIGTERM arrived and the state was saved."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

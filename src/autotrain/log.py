@@ -1,0 +1,61 @@
+"""One logger: one line an event, rank 0 only, secrets masked."""
+
+import logging
+import os
+import re
+import sys
+from typing import TextIO
+
+_LOGGER = logging.getLogger("autotrain")
+_TOKEN_PATTERN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
+_secrets: set[str] = set()
+
+
+def hide_secret(secret: str | None) -> None:
+    """Mask `secret` in every line logged from now on."""
+    if secret and len(secret) >= 4:
+        _secrets.add(secret)
+
+
+def mask(text: str) -> str:
+    """Return `text` with known secrets, and anything shaped like a hub token, replaced by ****."""
+    for secret in _secrets:
+        text = text.replace(secret, "****")
+    return _TOKEN_PATTERN.sub("hf_****", text)
+
+
+class _MaskingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+def start_logging(stream: TextIO | None = None) -> None:
+    """Send the log to `stream` (default: stderr); ranks other than 0 stay silent."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_MaskingFormatter("%(message)s"))
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.propagate = False
+    _LOGGER.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.CRITICAL)
+
+
+def add_log_file(path: str) -> logging.Handler:
+    """Also append the log, with times, to the file at `path`."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(message)s"))
+    _LOGGER.addHandler(handler)
+    return handler
+
+
+def info(message: str) -> None:
+    """One line about the course of events."""
+    _LOGGER.info(message)
+
+
+def notice(message: str) -> None:
+    """One line the user should know: a setting without effect, a value chosen for them."""
+    _LOGGER.warning("note: %s", message)
+
+
+def error(message: str) -> None:
+    """One line about what went wrong."""
+    _LOGGER.error("error: %s", message)

@@ -1,0 +1,310 @@
+"""LLMTrainingParams: every parameter of a run, declared once.
+
+Flags, the JSON Schema and docs/reference/parameters.md are made from these fields.
+Each field carries its type, default, range, help text, and which trainers use it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from autotrain.config.base import Settings, unknown_key_message
+from autotrain.trainers.clm.names import FOREIGN_NAMES, OPTIMIZERS, SCHEDULERS, SHORT_OPTIMIZERS, SHORT_SCHEDULERS
+
+Trainer = Literal["default", "sft", "reward", "dpo", "orpo"]
+PAIRS = ("reward", "dpo", "orpo")
+EXPLICIT_KEY = "set_by_user"
+PARAMS_FILE = "training_params.json"
+
+
+def _none_if_said(value: Any) -> Any:
+    """`none`, `null`, `no` and an empty string mean None, as in AutoTrain's page."""
+    return None if isinstance(value, str) and value.strip().lower() in ("none", "null", "no", "") else value
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _block_size(value: Any) -> Any:
+    """One size, or several: a list, or text such as "256,512"."""
+    if isinstance(value, str) and "," in value:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list | tuple):
+        return sorted({int(size) for size in value})
+    return value
+
+
+Optional = BeforeValidator(_none_if_said)
+Lower = BeforeValidator(_lower)
+
+
+def _field(default: Any, help: str, *, group: str, trainers: tuple[str, ...] = (), unit: str = "", **limits: Any) -> Any:
+    """A pydantic field; `trainers` empty means all of them use it."""
+    extra: dict[str, Any] = {"group": group}
+    if trainers:
+        extra["trainers"] = list(trainers)
+    if unit:
+        extra["unit"] = unit
+    return Field(default, description=help, json_schema_extra=extra, **limits)
+
+
+class LLMTrainingParams(Settings):
+    """Parameters of one fine-tuning run.  Raises pydantic.ValidationError (a ValueError) on bad values."""
+
+    # What is trained, on what, and where it goes
+    model: str = _field("gpt2", "Base model: a hub id, a local folder, a GGUF file, or smollm2-135m.", group="model")
+    project_name: str = _field("project-name", "Name of the run, and the folder that it is written to.", group="model")
+    trainer: Annotated[Trainer, Lower] = _field("default", "Training method.", group="model")
+    data_path: str = _field("data", "A data file, a folder of files, or a hub data set.", group="data")
+    train_split: str = _field("train", "Split to train on: a file's stem, `split`, or `config:split`.", group="data")
+    valid_split: Annotated[str | None, Optional] = _field(
+        None, "Split to validate on; without it there is no validation.", group="data"
+    )
+    text_column: str = _field("text", "Column with the text or the conversation (pairs: the chosen answer).", group="data")
+    prompt_text_column: Annotated[str | None, Optional] = _field(None, "Column with the prompt.", group="data")
+    rejected_text_column: Annotated[str | None, Optional] = _field(
+        None, "Column with the rejected answer.", group="data", trainers=PAIRS
+    )
+    chat_template: Annotated[str | None, Optional] = _field(
+        None,
+        "How conversations become text: none, zephyr, chatml, tokenizer (the model's own), or a path to a Jinja file.",
+        group="data",
+    )
+    train_on_prompt: bool = _field(
+        False, "Also train on the prompt and on the turns that aren't the assistant's.", group="data", trainers=("sft",)
+    )
+    skip_bad_rows: bool = _field(False, "Leave malformed rows out and list them, instead of refusing the data.", group="data")
+    add_eos_token: bool = _field(True, "End each text with the end-of-sequence token.", group="data", trainers=("default",))
+
+    # Lengths
+    block_size: Annotated[int | list[int], BeforeValidator(_block_size)] = _field(
+        -1,
+        "Longest sequence; -1 is min(1024, model_max_length, the model's own limit). Of a list, the largest is the limit.",
+        group="lengths",
+        unit="tokens",
+    )
+    model_max_length: int = _field(2048, "Upper bound for all lengths.", group="lengths", unit="tokens", gt=0)
+    max_prompt_length: int = _field(
+        128, "Longest prompt; its end is kept.", group="lengths", trainers=("dpo", "orpo"), unit="tokens", gt=0
+    )
+    max_completion_length: Annotated[int | None, Optional] = _field(
+        None, "Longest answer; its beginning is kept.", group="lengths", trainers=("dpo", "orpo"), unit="tokens", gt=0
+    )
+    packing: bool = _field(
+        False,
+        "Fill blocks of block_size with several rows, which never see each other; batch_size then counts blocks.",
+        group="lengths",
+        trainers=("sft",),
+    )
+    padding: Annotated[Literal["left", "right"] | None, Optional, Lower] = _field(
+        "right", "Padding side written into the saved tokenizer; training doesn't depend on it.", group="lengths"
+    )
+
+    # Optimisation
+    lr: float = _field(3e-5, "Highest learning rate.", group="optimisation", ge=0, allow_inf_nan=False)
+    epochs: int = _field(1, "Passes over the data.", group="optimisation", gt=0)
+    batch_size: int = _field(2, "Rows (pairs; blocks when packing) of a batch, per device.", group="optimisation", gt=0)
+    gradient_accumulation: int = _field(4, "Batches that make one optimizer step.", group="optimisation", gt=0)
+    auto_find_batch_size: bool = _field(
+        False, "Search for the largest number of tokens that fits memory; the step stays the same.", group="optimisation"
+    )
+    optimizer: str = _field("adamw_torch", "Optimizer, by its Hugging Face name.", group="optimisation")
+    scheduler: str = _field("linear", "Learning-rate schedule, by its Hugging Face name.", group="optimisation")
+    warmup_ratio: float = _field(0.1, "Share of the steps in which the learning rate rises.", group="optimisation", ge=0, le=1)
+    weight_decay: float = _field(0.0, "Weight decay; not applied to norms and biases.", group="optimisation", ge=0)
+    max_grad_norm: float = _field(1.0, "Gradients are scaled down to this norm; 0 leaves them.", group="optimisation", ge=0)
+    seed: int = _field(42, "Seed of data order, initial weights and dropout.", group="optimisation", ge=0, lt=2**32)
+
+    # Adapters, precision, memory
+    peft: bool = _field(False, "Train a LoRA adapter instead of all weights.", group="adapter")
+    lora_r: int = _field(16, "Rank of the adapter.", group="adapter", gt=0)
+    lora_alpha: int = _field(32, "Scale of the adapter: alpha / r.", group="adapter", gt=0)
+    lora_dropout: float = _field(0.05, "Dropout before the adapter.", group="adapter", ge=0, lt=1)
+    target_modules: Annotated[str | None, Optional] = _field(
+        "all-linear", "Layers that get an adapter: all-linear, or names with commas between.", group="adapter"
+    )
+    use_rslora: bool = _field(False, "Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732).", group="adapter")
+    use_dora: bool = _field(False, "Train magnitude and direction apart (DoRA, arXiv 2402.09353).", group="adapter")
+    merge_adapter: bool = _field(False, "Merge the adapter into the base model at the end.", group="adapter")
+    quantization: Annotated[Literal["int4", "int8"] | None, Optional, Lower] = _field(
+        "int4", "Hold the frozen base in 4 (nf4) or 8 bits; used with peft only.", group="adapter"
+    )
+    mixed_precision: Annotated[Literal["fp16", "bf16", "auto"] | None, Optional, Lower] = _field(
+        None, "Precision of the computation; auto takes what is fast and safe here.", group="adapter"
+    )
+    use_flash_attention_2: bool = _field(False, "Ask for FlashAttention 2.", group="adapter")
+    unsloth: bool = _field(False, "Ask for unsloth's kernels.", group="adapter", trainers=("default", "sft"))
+    disable_gradient_checkpointing: bool = _field(
+        False, "Never trade computation for memory; otherwise it is done where memory needs it.", group="adapter"
+    )
+    distributed_backend: Annotated[Literal["ddp", "deepspeed"] | None, Optional, Lower] = _field(
+        None, "How several devices work together.", group="adapter"
+    )
+
+    # Preference training
+    model_ref: Annotated[str | None, Optional] = _field(
+        None, "Reference model; without it, the base model.", group="preference", trainers=("dpo",)
+    )
+    dpo_beta: float = _field(0.1, "Strength of the pull to the reference.", group="preference", trainers=("dpo",), gt=0)
+
+    # Watching, saving, stopping
+    log: str = _field("none", "Trackers: none, tensorboard, wandb, trackio, mlflow; several with commas.", group="saving")
+    logging_steps: int = _field(-1, "Steps between logged lines; -1 is steps / 20, between 1 and 25.", group="saving", ge=-1)
+    eval_strategy: Annotated[Literal["epoch", "steps", "no"], Lower] = _field(
+        "epoch", "When to validate, if there is a valid_split.", group="saving"
+    )
+    eval_steps: Annotated[int | None, Optional] = _field(
+        None, "Steps between validations; implies eval_strategy: steps.", group="saving", gt=0
+    )
+    early_stopping_patience: Annotated[int | None, Optional] = _field(
+        None, "Stop after this many validations without a better eval_loss.", group="saving", gt=0
+    )
+    num_sample_prompts: int = _field(3, "Prompts of the validation set answered at each validation.", group="saving", ge=0)
+    save_strategy: Annotated[Literal["epoch", "steps", "no"], Lower] = _field(
+        "epoch", "When to write a checkpoint, beside one every 5 minutes; no writes none.", group="saving"
+    )
+    save_steps: Annotated[int | None, Optional] = _field(
+        None, "Steps between checkpoints; implies save_strategy: steps.", group="saving", gt=0
+    )
+    save_total_limit: int = _field(1, "Checkpoints kept, beside the best one.", group="saving", gt=0)
+    max_hours: Annotated[float | None, Optional] = _field(
+        None, "Save and stop after this time.", group="saving", unit="hours", gt=0
+    )
+
+    # The Hugging Face Hub
+    push_to_hub: bool = _field(False, "Upload the result to the hub.", group="hub")
+    username: Annotated[str | None, Optional] = _field(None, "User or organisation that the result belongs to.", group="hub")
+    token: Annotated[SecretStr | None, Optional] = _field(None, "Hub token; never written anywhere.", group="hub")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, data: Any) -> Any:
+        """Refuse unknown names; of a saved file, take only what the user had set."""
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        explicit = data.pop(EXPLICIT_KEY, None)
+        if explicit is not None:
+            data = {name: value for name, value in data.items() if name in explicit}
+        unknown = [name for name in data if name not in cls.model_fields]
+        if unknown:
+            raise ValueError("; ".join(unknown_key_message(name, cls.model_fields, FOREIGN_NAMES) for name in unknown))
+        return data
+
+    @field_validator("project_name")
+    @classmethod
+    def _check_project_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[^\W_]+(-+[^\W_]+)*-*", name) or len(name) > 50:
+            raise ValueError("letters, digits and hyphens only, at most 50 of them, beginning with a letter or digit")
+        return name
+
+    @field_validator("block_size")
+    @classmethod
+    def _check_block_size(cls, size: int | list[int]) -> int | list[int]:
+        sizes = size if isinstance(size, list) else [size]
+        if not sizes or any(one != -1 and one < 2 for one in sizes) or (isinstance(size, list) and -1 in sizes):
+            raise ValueError("-1, a number of tokens of at least 2, or a list of such numbers")
+        return size
+
+    @field_validator("optimizer")
+    @classmethod
+    def _check_optimizer(cls, name: str) -> str:
+        return _known(name, OPTIMIZERS, SHORT_OPTIMIZERS)
+
+    @field_validator("scheduler")
+    @classmethod
+    def _check_scheduler(cls, name: str) -> str:
+        return _known(name, SCHEDULERS, SHORT_SCHEDULERS)
+
+    @field_validator("log")
+    @classmethod
+    def _check_log(cls, log: str) -> str:
+        names = [name.strip().lower() for name in log.split(",") if name.strip()]
+        for name in names:
+            if name not in TRACKERS:
+                raise ValueError(f"no tracker '{name}'; allowed: {', '.join(TRACKERS)}")
+        return ",".join(name for name in names if name != "none") or "none"
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> "LLMTrainingParams":
+        broken = broken_length_rules(self)
+        if broken:
+            raise ValueError("; ".join(broken))
+        return self
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """Names of the trackers asked for."""
+        return () if self.log == "none" else tuple(self.log.split(","))
+
+    @property
+    def target_module_names(self) -> str | list[str]:
+        """As PEFT takes it: "all-linear", or the names."""
+        if self.target_modules is None or self.target_modules.strip() == "all-linear":
+            return "all-linear"
+        return [name.strip() for name in self.target_modules.split(",") if name.strip()]
+
+    def is_explicit(self, name: str) -> bool:
+        """Whether the user set the field `name`, to whatever value."""
+        return name in self.model_fields_set
+
+    def to_json(self) -> str:
+        """Everything but the token, and which fields the user had set."""
+        values = self.model_dump(mode="json", exclude={"token"})
+        explicit = sorted(self.model_fields_set - {"token"})
+        return json.dumps({**values, EXPLICIT_KEY: explicit}, indent=2, ensure_ascii=False) + "\n"
+
+    def save(self, output_dir: str | Path) -> Path:
+        """Write training_params.json into `output_dir` (made if absent); never contains the token."""
+        folder = Path(output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / PARAMS_FILE
+        path.write_text(self.to_json(), encoding="utf-8")
+        return path
+
+
+TRACKERS = ("none", "tensorboard", "wandb", "trackio", "mlflow")
+
+
+def _known(name: str, names: frozenset[str], short: Mapping[str, str]) -> str:
+    name = name.strip().lower()
+    name = short.get(name, name)
+    if name not in names:
+        raise ValueError(f"no such name; {unknown_key_message(name, names, MappingProxyType({}))}")
+    return name
+
+
+def broken_length_rules(params: LLMTrainingParams) -> list[str]:
+    """The five length rules, as far as the configuration alone decides; only values the user set can break one.
+
+    block_size <= model_max_length; max_prompt_length and max_completion_length <= model_max_length and
+    <= block_size.  The last four are checked for the trainers that use these fields.
+    """
+    rules = [("block_size", "model_max_length")]
+    if params.trainer in ("dpo", "orpo"):
+        rules += [
+            (length, bound)
+            for length in ("max_prompt_length", "max_completion_length")
+            for bound in ("model_max_length", "block_size")
+        ]
+    broken = []
+    for length, bound in rules:
+        value, limit = _largest(params, length), _largest(params, bound)
+        if value is None or limit is None or not params.is_explicit(length):
+            continue
+        if value > limit and (params.is_explicit(bound) or bound == "model_max_length"):
+            broken.append(f"{length} ({value}) must not be larger than {bound} ({limit}); lower {length} or raise {bound}")
+    return broken
+
+
+def _largest(params: LLMTrainingParams, name: str) -> int | None:
+    value = getattr(params, name)
+    if isinstance(value, list):
+        return max(value)
+    return None if value is None or value == -1 else int(value)

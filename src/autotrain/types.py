@@ -1,0 +1,144 @@
+"""The records that data, models, objectives and training exchange.
+
+Shape legend: N tokens of a batch, M predictions, S sequences, H hidden size, V vocabulary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a row comes from: `file:line` (1-based) or, for hub data, `dataset[split]:row`."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as read: cells keep the types that the file gave them."""
+
+    cells: Mapping[str, Any]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text; `prompt` (may be empty) comes before it and is not trained on by default."""
+
+    text: str
+    origin: Origin
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages in the OpenAI form (`role`, `content`, `tool_calls`, ...) and the tools on offer."""
+
+    messages: tuple[Mapping[str, Any], ...]
+    origin: Origin
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of tokens of one example.
+
+    ids: (length,) int32 token ids.  trained: (length,) bool, whether the token is a target.
+    parent: index of the segment in the same example that this one continues, or None.
+    sequence: index, within the example, of the sequence whose log-probability it belongs to.
+    """
+
+    ids: np.ndarray
+    trained: np.ndarray
+    parent: int | None = None
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A tree of segments: text and a conversation are one segment, a preference pair is three.
+
+    Parents stand before their children.  `num_sequences` log-probabilities come out of it.
+    """
+
+    segments: tuple[Segment, ...]
+    num_sequences: int = 1
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(len(segment.ids) for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A segment as laid out in a batch: tokens start .. start+length-1; parent indexes the spans."""
+
+    start: int
+    length: int
+    parent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A forest laid out flat, without padding.
+
+    input_ids, position_ids: (N,) int64; positions continue from the parent's end.
+    source: (M,) int64, index in 0..N-1 of the hidden state that predicts.
+    target: (M,) int64 token ids.  sequence: (M,) int64, whose log-probability it is, in 0..S-1.
+    sequence_end: (S,) int64, index of the last token of each sequence (where a score is read).
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    spans: tuple[Span, ...]
+    source: Tensor
+    target: Tensor
+    sequence: Tensor
+    sequence_end: Tensor
+    num_examples: int
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.input_ids.shape[0])
+
+    @property
+    def num_sequences(self) -> int:
+        return int(self.sequence_end.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class LogProbs:
+    """per_token: (M,) float32 log-probabilities of the targets; sequence: (M,) int64; num_sequences: S."""
+
+    per_token: Tensor
+    sequence: Tensor
+    num_sequences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Totals of one whole optimizer step, over all micro-batches and ranks: the only divisors of a loss."""
+
+    tokens: int  # predictions (trained tokens)
+    sequences: int
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """value: scalar, this micro-batch's share of the step's loss (shares add up to it).
+
+    metrics: scalar shares to be added up over the step in the same way.
+    """
+
+    value: Tensor
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
