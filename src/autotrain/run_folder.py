@@ -1,0 +1,214 @@
+"""The run folder: what lies in it, who may write to it, and where the run stands.
+
+Both sides of the wall use it, so it imports neither torch nor pydantic.
+"""
+
+import fcntl
+import fnmatch
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from autotrain.errors import RunFolderError
+
+STATE_FILE = "state.json"
+RUN_FILE = "run.json"
+METRICS_FILE = "metrics.jsonl"
+SAMPLES_FILE = "samples.jsonl"
+LEFT_OUT_FILE = "rows_left_out.jsonl"
+LOG_FILE = "train.log"
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "runs"
+LOCK_FILE = ".lock"
+HEARTBEAT_SECONDS = 5.0
+
+# Stages of a run, in order.  `stopped`: the model was written, but steps are left (max_hours).
+TRAINING, FINISHING, STOPPED, INTERRUPTED, FAILED, FINISHED = (
+    "training",
+    "finishing",
+    "stopped",
+    "interrupted",
+    "failed",
+    "finished",
+)
+
+# What a run makes, or the libraries on its behalf; everything else is somebody's and is never deleted.
+_MADE_BY_RUNS = (
+    "training_params.json",
+    STATE_FILE,
+    RUN_FILE,
+    METRICS_FILE,
+    SAMPLES_FILE,
+    LEFT_OUT_FILE,
+    LOG_FILE,
+    LOCK_FILE,
+    CHECKPOINTS,
+    TENSORBOARD,
+    "README.md",
+    "adapter",
+    "adapter_config.json",
+    "adapter_model*.safetensors",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece*.model",
+    "chat_template*",
+    "wandb",
+    "mlruns",
+    ".tmp-*",
+)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What state.json says.  heartbeat: seconds since the epoch."""
+
+    stage: str
+    step: int
+    total_steps: int
+    pid: int
+    heartbeat: float
+    message: str = ""
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path`, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_state(folder: Path) -> RunState | None:
+    """The state of the run in `folder`, or None if it holds none that can be read."""
+    try:
+        return RunState(**json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run of ours wrote to `folder`."""
+    return (folder / STATE_FILE).is_file()
+
+
+def foreign_entries(folder: Path) -> list[str]:
+    """Names in `folder` that no run made."""
+    return sorted(entry.name for entry in folder.iterdir() if not _made_by_runs(entry.name))
+
+
+def _made_by_runs(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _MADE_BY_RUNS)
+
+
+def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Raise RunFolderError unless a run may write to `folder` in this way.  Changes nothing."""
+    if resume and overwrite:
+        raise RunFolderError("--resume continues a run and --overwrite starts it anew; give one of them")
+    if folder.is_symlink() and not folder.exists():
+        raise RunFolderError(f"project_name: {folder} is a link that leads nowhere")
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"project_name: {folder} is a file; choose another project_name")
+    if not folder.exists() or not any(folder.iterdir()):
+        if not os.access(folder if folder.exists() else folder.absolute().parent, os.W_OK):
+            raise RunFolderError(f"project_name: no permission to write {folder.absolute()}")
+        return
+    if not is_run(folder):
+        names = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5])
+        raise RunFolderError(
+            f"project_name: the folder {folder} holds files that no run made ({names}); "
+            "choose another project_name or move them away"
+        )
+    if resume:
+        return
+    if not overwrite:
+        raise RunFolderError(
+            f"project_name: the folder {folder} holds a run already ({_stage(folder)}); "
+            "continue it with --resume, replace it with --overwrite, or choose another project_name"
+        )
+    foreign = foreign_entries(folder)
+    if foreign:
+        raise RunFolderError(
+            f"--overwrite: the folder {folder} also holds files that no run made ({', '.join(foreign[:5])}); move them away first"
+        )
+
+
+def _stage(folder: Path) -> str:
+    state = read_state(folder)
+    return f"{state.stage}, step {state.step} of {state.total_steps}" if state else "of unknown state"
+
+
+class RunFolder:
+    """A run folder held by this process.  Use `claim`; other workers are kept out until `release`."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+        self._last_heartbeat = 0.0
+        self._state = RunState(TRAINING, 0, 0, os.getpid(), time.time())
+
+    def set_state(self, stage: str, step: int, total_steps: int, message: str = "") -> None:
+        """Write state.json at once."""
+        now = time.time()
+        self._state = RunState(stage, step, total_steps, os.getpid(), now, message)
+        self._last_heartbeat = now
+        write_json(self.path / STATE_FILE, asdict(self._state))
+
+    def set_stage(self, stage: str, message: str = "") -> None:
+        """Write state.json with another stage and the same step."""
+        self.set_state(stage, self._state.step, self._state.total_steps, message)
+
+    def beat(self, step: int, total_steps: int) -> None:
+        """Write state.json if the last time was a while ago."""
+        if time.time() - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self.set_state(self._state.stage, step, total_steps)
+
+    def release(self) -> None:
+        os.close(self._lock)
+
+
+def claim(folder: Path, *, resume: bool, overwrite: bool) -> RunFolder:
+    """Make or take over `folder` for this process, emptied with `overwrite`.
+
+    Raises RunFolderError if it is occupied, or if another worker is writing to it.
+    """
+    check_free(folder, resume=resume, overwrite=overwrite)
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise RunFolderError(f"project_name: another worker is writing to {folder}; wait for it or stop it first") from error
+    if overwrite and not is_new:
+        _empty(folder)
+    return RunFolder(folder, lock)
+
+
+def _empty(folder: Path) -> None:
+    """Delete what runs made, state.json last, so that a half-emptied folder is still known as a run."""
+    entries = [entry for entry in folder.iterdir() if entry.name != LOCK_FILE and _made_by_runs(entry.name)]
+    for entry in sorted(entries, key=lambda entry: entry.name == STATE_FILE):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
