@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import sys
-from typing import TextIO
 
 _LOGGER = logging.getLogger("autotrain")
 _TOKEN_PATTERN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
@@ -24,14 +23,22 @@ def mask(text: str) -> str:
     return _TOKEN_PATTERN.sub("hf_****", text)
 
 
+class _StandardError(logging.Handler):
+    """Writes to sys.stderr as it is at that moment: a progress bar on the terminal replaces it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(self.format(record) + "\n")
+        sys.stderr.flush()
+
+
 class _MaskingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return mask(super().format(record))
 
 
-def start_logging(stream: TextIO | None = None) -> None:
-    """Send the log to `stream` (default: stderr); ranks other than 0 stay silent."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def start_logging() -> None:
+    """Send the log to stderr; ranks other than 0 stay silent."""
+    handler = _StandardError()
     handler.setFormatter(_MaskingFormatter("%(message)s"))
     _LOGGER.handlers[:] = [handler]
     _LOGGER.propagate = False

@@ -127,7 +127,7 @@ def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise RunFolderError(f"project_name: {folder} is a link that leads nowhere")
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"project_name: {folder} is a file; choose another project_name")
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or all(entry.name == LOCK_FILE for entry in folder.iterdir()):
         if not os.access(folder if folder.exists() else folder.absolute().parent, os.W_OK):
             raise RunFolderError(f"project_name: no permission to write {folder.absolute()}")
         return
@@ -144,10 +144,10 @@ def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"project_name: the folder {folder} holds a run already ({_stage(folder)}); "
             "continue it with --resume, replace it with --overwrite, or choose another project_name"
         )
-    foreign = foreign_entries(folder)
+    foreign = ", ".join(foreign_entries(folder)[:5])
     if foreign:
         raise RunFolderError(
-            f"--overwrite: the folder {folder} also holds files that no run made ({', '.join(foreign[:5])}); move them away first"
+            f"--overwrite: the folder {folder} also holds files that no run made ({foreign}); move them away first"
         )
 
 

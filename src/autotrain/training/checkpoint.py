@@ -1,0 +1,167 @@
+"""Checkpoints: everything that decides the next step, whole on disk or not there at all.
+
+checkpoints/checkpoint-N/ holds
+    trainable.safetensors   the trainable weights, bit for bit
+    optimizer.pt            optimizer, schedule and gradient scaler
+    random.pt               states of all random generators
+    progress.json           step, best step, lengths of the metric files, token budget, ...
+"""
+
+import json
+import os
+import random
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from autotrain.errors import RunFolderError
+from autotrain.run_folder import write_json
+
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after `step` optimizer steps.
+
+    validated: whether what follows this step (validation, samples) was done before the checkpoint was written.
+    token_budget: tokens of a micro-batch, as lowered so far.  The `_bytes` are lengths of the run's files.
+    """
+
+    step: int = 0
+    validated: bool = False
+    num_tokens: int = 0
+    num_trained_tokens: int = 0
+    train_seconds: float = 0.0
+    train_cpu_seconds: float = 0.0
+    token_budget: int = 0
+    first_loss: float | None = None
+    last_loss: float | None = None
+    eval_loss_before: float | None = None
+    eval_loss: float | None = None
+    best_eval_loss: float | None = None
+    best_step: int | None = None
+    validations_without_better: int = 0
+    metrics_bytes: int = 0
+    samples_bytes: int = 0
+    stopped_early: bool = False
+
+    def with_(self, **changes: Any) -> "Progress":
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read from disk."""
+
+    folder: Path
+    progress: Progress
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    random_states: Mapping[str, Any]
+
+
+def random_states() -> dict[str, Any]:
+    """States of the generators that training may draw from."""
+    algorithm, keys, *rest = np.random.get_state()
+    states: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "python": json.dumps(random.getstate()),
+        "numpy": json.dumps([str(algorithm), np.asarray(keys).tolist(), *rest]),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Put all generators back to `states`."""
+    torch.set_rng_state(states["torch"])
+    version, internal, gauss = json.loads(states["python"])
+    random.setstate((version, tuple(internal), gauss))
+    algorithm, keys, *rest = json.loads(states["numpy"])
+    np.random.set_state((algorithm, np.array(keys, dtype=np.uint32), *rest))
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def write_checkpoint(
+    folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any], randoms: Mapping[str, Any]
+) -> Path:
+    """Write checkpoint-`step` into `folder`: first under another name, on disk, then renamed.
+
+    If it is there already (written before this step's validation), its weights are the same and only the progress is new.
+    """
+    folder.mkdir(exist_ok=True)
+    final = folder / f"checkpoint-{progress.step}"
+    if final.exists():
+        write_json(final / "progress.json", asdict(progress))
+        return final
+    temporary = folder / f".tmp-checkpoint-{progress.step}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary / "trainable.safetensors")
+    torch.save(optimizer, temporary / "optimizer.pt")
+    torch.save(randoms, temporary / "random.pt")
+    (temporary / "progress.json").write_text(json.dumps(asdict(progress), indent=2), encoding="utf-8")
+    for file in temporary.iterdir():
+        _to_disk(file)
+    temporary.rename(final)
+    _to_disk(folder)
+    return final
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def list_checkpoints(folder: Path) -> list[int]:
+    """Steps of the whole checkpoints in `folder`, rising."""
+    if not folder.is_dir():
+        return []
+    matches = (_NAME.fullmatch(entry.name) for entry in folder.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def read_progress(folder: Path, step: int) -> Progress:
+    """Only the progress of checkpoint-`step`."""
+    return Progress(**json.loads((folder / f"checkpoint-{step}" / "progress.json").read_text(encoding="utf-8")))
+
+
+def read_checkpoint(folder: Path, step: int) -> Checkpoint:
+    """Read checkpoint-`step`.  Raises RunFolderError if its files can't be read."""
+    path = folder / f"checkpoint-{step}"
+    try:
+        return Checkpoint(
+            path,
+            read_progress(folder, step),
+            load_file(path / "trainable.safetensors"),
+            torch.load(path / "optimizer.pt", weights_only=True),
+            torch.load(path / "random.pt", weights_only=True),
+        )
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
+        raise RunFolderError(
+            f"--resume: {path} can't be read ({error}); delete this folder to resume from an earlier checkpoint"
+        ) from error
+
+
+def prune_checkpoints(folder: Path, keep: int, best_step: int | None) -> None:
+    """Delete all but the `keep` newest checkpoints and the best one, and what interrupted writes left."""
+    steps = list_checkpoints(folder)
+    for step in steps[:-keep]:
+        if step != best_step:
+            shutil.rmtree(folder / f"checkpoint-{step}")
+    for leftover in folder.glob(".tmp-checkpoint-*"):
+        shutil.rmtree(leftover)

@@ -1,0 +1,285 @@
+"""The loop: optimizer steps, and between them what is logged, validated and saved."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from autotrain import log
+from autotrain.data.batches import Batches
+from autotrain.data.store import ExampleStore
+from autotrain.errors import Interrupted, TrainingError
+from autotrain.models.forward import Policy
+from autotrain.objectives.base import Objective
+from autotrain.run_folder import CHECKPOINTS, RunFolder
+from autotrain.training.checkpoint import (
+    Checkpoint,
+    Progress,
+    prune_checkpoints,
+    random_states,
+    restore_random_states,
+    write_checkpoint,
+)
+from autotrain.training.due import SAVE_SECONDS, Due
+from autotrain.training.metrics import JsonLines
+from autotrain.training.optim import advance_after_step, advance_after_validation
+from autotrain.training.signals import StopSignal
+from autotrain.training.step import StepResult, Stop, accumulate_within_memory, evaluate
+from autotrain.training.trackers import Tracker
+
+Samples = Sequence[Mapping[str, Any]]
+
+
+class Display(Protocol):
+    """Where the course of the run is shown."""
+
+    def step(self, row: Mapping[str, Any], is_logged: bool) -> None: ...
+
+    def validation(self, row: Mapping[str, Any], best: bool) -> None: ...
+
+    def samples(self, step: int, samples: Samples) -> None: ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A learning-rate schedule and the name that says what it looks at."""
+
+    name: str
+    object: Any
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What ends a run before its last step, and how much of it is kept."""
+
+    max_grad_norm: float
+    patience: int | None
+    max_seconds: float | None
+    save_total_limit: int
+    save_seconds: float = SAVE_SECONDS
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that the loop works on; the recipe puts it together."""
+
+    policy: Policy
+    objective: Objective
+    optimizer: Optimizer
+    schedule: Schedule
+    scaler: torch.amp.GradScaler
+    batches: Batches
+    train: ExampleStore
+    valid: ExampleStore | None
+    due: Due
+    limits: Limits
+    folder: RunFolder
+    metrics: JsonLines
+    samples: JsonLines
+    trackers: Sequence[Tracker]
+    display: Display
+    answer_samples: Callable[[], Samples]
+
+
+class Loop:
+    """Runs the steps from `progress` on.  After `run()`, `progress` says how it went."""
+
+    def __init__(self, parts: Parts, progress: Progress, stop: StopSignal) -> None:
+        self.parts = parts
+        self.progress = progress
+        self._stop = stop
+        self._started = self._last_save = time.monotonic()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue as if the run had never ended."""
+        parts = self.parts
+        parts.policy.load_trainable_state(checkpoint.weights)
+        parts.optimizer.load_state_dict(checkpoint.optimizer["optimizer"])
+        parts.schedule.object.load_state_dict(checkpoint.optimizer["schedule"])
+        parts.scaler.load_state_dict(checkpoint.optimizer["scaler"])
+        self.progress = checkpoint.progress
+        restore_random_states(checkpoint.random_states)
+
+    def run(self) -> bool:
+        """Train to the end.  Returns False if max_hours ended it before the last step.
+
+        Raises Interrupted after saving, TrainingError when the loss or its gradient is no number.
+        """
+        parts = self.parts
+        parts.policy.train()
+        try:
+            if not self.progress.validated:
+                self._after_step(self.progress.step)
+            while self.progress.step < parts.batches.total_steps and not self.progress.stopped_early:
+                if self._stop.asked():
+                    raise Stop
+                if self._is_out_of_time():
+                    self._save()
+                    return False
+                self._take_step()
+                self._after_step(self.progress.step)
+        except Stop:
+            self._leave()
+        return True
+
+    # One step
+
+    def _take_step(self) -> None:
+        parts, step = self.parts, self.progress.step
+        started, cpu_started = time.perf_counter(), time.process_time()
+        learning_rate = parts.optimizer.param_groups[0]["lr"]
+        parts.optimizer.zero_grad(set_to_none=True)
+        budget = self.progress.token_budget
+        indices = parts.batches.step(step)
+        result = accumulate_within_memory(parts.policy, parts.objective, parts.train, indices, budget, parts.scaler.scale)
+        if result.token_budget < budget:
+            log.notice(f"memory ran out: from now on {result.token_budget:,} tokens a micro-batch (the loss stays the same)")
+        grad_norm = self._update(result)
+        advance_after_step(parts.schedule.object, parts.schedule.name, result.loss)
+        self.progress = self.progress.with_(
+            step=step + 1,
+            validated=False,
+            num_tokens=self.progress.num_tokens + result.num_tokens,
+            num_trained_tokens=self.progress.num_trained_tokens + result.counts.tokens,
+            train_seconds=self.progress.train_seconds + time.perf_counter() - started,
+            train_cpu_seconds=self.progress.train_cpu_seconds + time.process_time() - cpu_started,
+            token_budget=result.token_budget,
+            first_loss=result.loss if self.progress.first_loss is None else self.progress.first_loss,
+            last_loss=result.loss,
+        )
+        self._log_step(result, grad_norm, learning_rate)
+
+    def _update(self, result: StepResult) -> float:
+        """Clip the gradients and take the optimizer step.  Returns the gradients' norm before clipping."""
+        parts = self.parts
+        parts.scaler.unscale_(parts.optimizer)
+        gradients = [p for p in parts.policy.parameters() if p.grad is not None]
+        largest = parts.limits.max_grad_norm or math.inf
+        grad_norm = float(torch.nn.utils.clip_grad_norm_(gradients, largest))
+        if not math.isfinite(result.loss) or not (math.isfinite(grad_norm) or parts.scaler.is_enabled()):
+            raise TrainingError(
+                f"step {self.progress.step + 1}: the loss is {result.loss}, its gradient's norm {grad_norm}; "
+                "training can't go on. Lower lr, or set mixed_precision: bf16 or none"
+            )
+        parts.scaler.step(parts.optimizer)
+        parts.scaler.update()
+        return grad_norm
+
+    def _log_step(self, result: StepResult, grad_norm: float, learning_rate: float) -> None:
+        progress, parts = self.progress, self.parts
+        row = {
+            "step": progress.step,
+            "epoch": round(progress.step / parts.batches.steps_per_epoch, 4),
+            "loss": result.loss,
+            **result.metrics,
+            "grad_norm": grad_norm,
+            "learning_rate": learning_rate,
+            "tokens": progress.num_tokens,
+            "seconds": round(progress.train_seconds, 3),
+        }
+        is_logged = parts.due.log(progress.step)
+        if is_logged:
+            self._record(row)
+        parts.display.step(row, is_logged)
+        parts.folder.beat(progress.step, parts.batches.total_steps)
+
+    def _record(self, row: Mapping[str, Any]) -> None:
+        self.parts.metrics.append(row)
+        for tracker in self.parts.trackers:
+            tracker.log(row["step"], {name: value for name, value in row.items() if name != "step"})
+
+    # Between steps
+
+    def _after_step(self, step: int) -> None:
+        """Validate and save where due.  Before the first step, validate only."""
+        due = self.parts.due
+        better = due.validate(step) and self._validate(step)
+        self.progress = self.progress.with_(validated=True)
+        if step == 0:
+            return
+        seconds = time.monotonic() - self._last_save
+        by_time = due.save_every is not None and seconds > self.parts.limits.save_seconds
+        ends_early = self.progress.stopped_early and due.save_every is not None
+        if due.save(step) or by_time or better or ends_early:
+            self._save()
+
+    def _validate(self, step: int) -> bool:
+        """Returns whether this is the best so far.  Raises Stop if the user asked to, leaving no trace."""
+        parts = self.parts
+        assert parts.valid is not None
+        started = time.perf_counter()
+        sums = evaluate(parts.policy, parts.objective, parts.valid, self.progress.token_budget, self._stop.asked)
+        seconds = round(time.perf_counter() - started, 3)
+        samples = parts.answer_samples()
+        if self._stop.asked():
+            raise Stop
+        row = {
+            "step": step,
+            "epoch": round(step / parts.batches.steps_per_epoch, 4),
+            **{f"eval_{name}": value for name, value in sums.items()},
+            "eval_seconds": seconds,
+        }
+        loss = row["eval_loss"]
+        better = step > 0 and (self.progress.best_eval_loss is None or loss < self.progress.best_eval_loss)
+        self._note_validation(step, loss, better)
+        self._record(row)
+        parts.display.validation(row, better)
+        for sample in samples:
+            parts.samples.append({"step": step, **sample})
+        parts.display.samples(step, samples)
+        if step > 0:
+            advance_after_validation(parts.schedule.object, parts.schedule.name, loss)
+        return better
+
+    def _note_validation(self, step: int, loss: float, better: bool) -> None:
+        if step == 0:
+            self.progress = self.progress.with_(eval_loss_before=loss)
+            return
+        worse = 0 if better else self.progress.validations_without_better + 1
+        patience = self.parts.limits.patience
+        stops = patience is not None and worse >= patience and step < self.parts.batches.total_steps
+        if stops:
+            log.info(f"no better validation loss {worse} times: stopping early")
+        best = {"best_eval_loss": loss, "best_step": step} if better else {}
+        self.progress = self.progress.with_(eval_loss=loss, validations_without_better=worse, stopped_early=stops, **best)
+
+    # Saving and leaving
+
+    def _save(self) -> None:
+        parts = self.parts
+        checkpoints = parts.folder.path / CHECKPOINTS
+        self.progress = self.progress.with_(
+            metrics_bytes=parts.metrics.length_bytes, samples_bytes=parts.samples.length_bytes
+        )
+        write_checkpoint(checkpoints, self.progress, self._weights(), self._optimizer_state(), random_states())
+        prune_checkpoints(checkpoints, parts.limits.save_total_limit, self.progress.best_step)
+        parts.folder.set_state("training", self.progress.step, parts.batches.total_steps)
+        self._last_save = time.monotonic()
+
+    def _weights(self) -> Mapping[str, Tensor]:
+        return self.parts.policy.trainable_state()
+
+    def _optimizer_state(self) -> dict[str, Any]:
+        parts = self.parts
+        return {
+            "optimizer": parts.optimizer.state_dict(),
+            "schedule": parts.schedule.object.state_dict(),
+            "scaler": parts.scaler.state_dict(),
+        }
+
+    def _leave(self) -> None:
+        number = self._stop.number or 0
+        step, total = self.progress.step, self.parts.batches.total_steps
+        if step == 0:
+            raise Interrupted("interrupted before the first step; --resume starts anew", number)
+        self._save()
+        raise Interrupted(f"interrupted at step {step} of {total}; saved, continue with --resume", number)
+
+    def _is_out_of_time(self) -> bool:
+        limit = self.parts.limits.max_seconds
+        return limit is not None and time.monotonic() - self._started > limit

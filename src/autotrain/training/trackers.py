@@ -1,0 +1,104 @@
+"""Where metrics go beside metrics.jsonl: TensorBoard, wandb, trackio, mlflow, through their own clients."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from autotrain.errors import ConfigError
+from autotrain.run_folder import TENSORBOARD
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio", "mlflow": "mlflow"}
+
+
+class Tracker(Protocol):
+    """Takes scalar values by name."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def check_trackers(params: LLMTrainingParams) -> None:
+    """Raises ConfigError for a tracker whose package isn't installed."""
+    for name in params.trackers:
+        if importlib.util.find_spec(_PACKAGES[name]) is None:
+            raise ConfigError(f"log: {name} isn't installed: pip install 'autotrain-llm[{name}]', or set log: none")
+
+
+def open_trackers(params: LLMTrainingParams, folder: Path, first_step: int) -> list[Tracker]:
+    """The trackers asked for; what an earlier part of the run logged from `first_step` on is superseded."""
+    return [_OPENERS[name](params, folder, first_step) for name in params.trackers]
+
+
+def _values(params: LLMTrainingParams) -> dict[str, Any]:
+    return params.model_dump(mode="json", exclude={"token"})
+
+
+class _TensorBoard:
+    def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / TENSORBOARD), purge_step=first_step or None)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            group, short = ("eval", name.removeprefix("eval_")) if name.startswith("eval_") else ("train", name)
+            self._writer.add_scalar(f"{group}/{short}", value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Wandb:
+    def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
+        import wandb
+
+        run_id = folder / "wandb" / "autotrain-run-id"
+        known = run_id.read_text(encoding="utf-8") if first_step and run_id.is_file() else None
+        self._run = wandb.init(
+            project="autotrain", name=params.project_name, dir=str(folder), config=_values(params), id=known, resume="allow"
+        )
+        run_id.parent.mkdir(exist_ok=True)
+        run_id.write_text(self._run.id, encoding="utf-8")
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class _Trackio:
+    def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
+        import trackio
+
+        resume = "allow" if first_step else "never"
+        self._run = trackio.init(project="autotrain", name=params.project_name, config=_values(params), resume=resume)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+class _MLflow:
+    def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
+        import mlflow
+
+        self._mlflow = mlflow
+        mlflow.set_experiment("autotrain")
+        mlflow.start_run(run_name=params.project_name)
+        mlflow.log_params(_values(params))
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self._mlflow.log_metrics(dict(values), step=step)
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+_OPENERS = {"tensorboard": _TensorBoard, "wandb": _Wandb, "trackio": _Trackio, "mlflow": _MLflow}
