@@ -2,11 +2,26 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from autotrain.errors import ConfigError
+
+# pydantic's error types (their beginnings) in the words of someone who wrote a config.
+_WORDING = MappingProxyType(
+    {
+        "int_": "must be a whole number",
+        "float_": "must be a number",
+        "finite_number": "must be a finite number",
+        "bool_": "must be true or false",
+        "string_": "must be text",
+        "list_": "must be a list",
+        "dict_": "must be a mapping",
+    }
+)
 
 
 class Settings(BaseModel):
@@ -17,8 +32,9 @@ class Settings(BaseModel):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The name in `known` that `name` was most likely meant to be, or None."""
-    matches = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    by_spelling = {one.lower().replace("-", "_"): one for one in known}
+    matches = difflib.get_close_matches(name.lower().replace("-", "_"), by_spelling, n=1, cutoff=0.6)
+    return by_spelling[matches[0]] if matches else None
 
 
 def unknown_key_message(key: str, known: Iterable[str], foreign: Mapping[str, str]) -> str:
@@ -31,17 +47,56 @@ def unknown_key_message(key: str, known: Iterable[str], foreign: Mapping[str, st
     return f"unknown key '{key}'{hint}"
 
 
+def complaints(error: ValidationError) -> list[tuple[str, str]]:
+    """What pydantic found, as (field, sentence) with one sentence a field; the field is "" for rules on several."""
+    found: dict[tuple[str, str], None] = {}
+    worded: set[str] = set()
+    for problem in error.errors(include_url=False):
+        field = str(problem["loc"][0]) if problem["loc"] else ""
+        if field in worded and len(problem["loc"]) > 1:
+            continue  # another branch of the same union
+        worded.add(field)
+        found[field, _sentence(field, problem)] = None
+    return list(found)
+
+
 def describe(error: ValidationError, where: str, names: Mapping[str, str] | None = None) -> ConfigError:
     """Turn pydantic's complaints into one ConfigError; `names` renames fields as the user wrote them."""
-    lines = []
-    for problem in error.errors(include_url=False):
-        location = ".".join(str(part) for part in problem["loc"][:1])
-        location = (names or {}).get(location, location)
-        message = problem["msg"].removeprefix("Value error, ")
-        given = problem.get("input")
-        shown = f" (got {given!r})" if location and _is_plain(given) else ""
-        lines.append(f"{where}: {location}: {message}{shown}" if location else f"{where}: {message}")
+    names = names or {}
+    lines = [
+        f"{where}: {names.get(field, field)}: {sentence}" if field else f"{where}: {sentence}"
+        for field, sentence in complaints(error)
+    ]
     return ConfigError("\n".join(lines))
+
+
+def _sentence(field: str, problem: ErrorDetails) -> str:
+    kind, given = problem["type"], problem.get("input")
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    worded = next((words for start, words in _WORDING.items() if kind.startswith(start)), None)
+    if kind == "literal_error":
+        message = f"must be one of {', '.join(_expected(problem))}"
+    elif kind == "missing":
+        return "is missing"
+    elif worded:
+        message = worded
+    shown = f" (got {given!r})" if field and field != "token" and _is_plain(given) else ""
+    return message + shown + _hint(problem)
+
+
+def _expected(problem: ErrorDetails) -> list[str]:
+    expected = str(problem.get("ctx", {}).get("expected", ""))
+    return [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
+
+
+def _hint(problem: ErrorDetails) -> str:
+    given = problem.get("input")
+    if problem["type"] == "string_type" and isinstance(given, int | float):
+        return "; put it in quotes"
+    if problem["type"] == "literal_error" and isinstance(given, str):
+        guess = nearest(given, _expected(problem))
+        return f"; did you mean '{guess}'?" if guess else ""
+    return ""
 
 
 def _is_plain(value: Any) -> bool:

@@ -8,18 +8,18 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from autotrain.config.base import Settings, unknown_key_message
+from autotrain.config.base import Settings, nearest, unknown_key_message
 from autotrain.trainers.clm.names import FOREIGN_NAMES, OPTIMIZERS, SCHEDULERS, SHORT_OPTIMIZERS, SHORT_SCHEDULERS
 
 Trainer = Literal["default", "sft", "reward", "dpo", "orpo"]
 PAIRS = ("reward", "dpo", "orpo")
 EXPLICIT_KEY = "set_by_user"
 PARAMS_FILE = "training_params.json"
+CHAT_TEMPLATES = ("zephyr", "chatml", "tokenizer")
 
 
 def _none_if_said(value: Any) -> Any:
@@ -36,7 +36,10 @@ def _block_size(value: Any) -> Any:
     if isinstance(value, str) and "," in value:
         value = [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple):
-        return sorted({int(size) for size in value})
+        try:
+            return sorted({int(size) for size in value})
+        except (TypeError, ValueError):
+            raise ValueError("must be a number of tokens, or a list of them") from None
     return value
 
 
@@ -79,7 +82,9 @@ class LLMTrainingParams(Settings):
     train_on_prompt: bool = _field(
         False, "Also train on the prompt and on the turns that aren't the assistant's.", group="data", trainers=("sft",)
     )
-    skip_bad_rows: bool = _field(False, "Leave malformed rows out and list them, instead of refusing the data.", group="data")
+    skip_bad_rows: bool = _field(
+        False, "Leave malformed rows out and list them, instead of refusing the data.", group="data"
+    )
     add_eos_token: bool = _field(True, "End each text with the end-of-sequence token.", group="data", trainers=("default",))
 
     # Lengths
@@ -116,7 +121,9 @@ class LLMTrainingParams(Settings):
     )
     optimizer: str = _field("adamw_torch", "Optimizer, by its Hugging Face name.", group="optimisation")
     scheduler: str = _field("linear", "Learning-rate schedule, by its Hugging Face name.", group="optimisation")
-    warmup_ratio: float = _field(0.1, "Share of the steps in which the learning rate rises.", group="optimisation", ge=0, le=1)
+    warmup_ratio: float = _field(
+        0.1, "Share of the steps in which the learning rate rises.", group="optimisation", ge=0, le=1
+    )
     weight_decay: float = _field(0.0, "Weight decay; not applied to norms and biases.", group="optimisation", ge=0)
     max_grad_norm: float = _field(1.0, "Gradients are scaled down to this norm; 0 leaves them.", group="optimisation", ge=0)
     seed: int = _field(42, "Seed of data order, initial weights and dropout.", group="optimisation", ge=0, lt=2**32)
@@ -212,6 +219,17 @@ class LLMTrainingParams(Settings):
             raise ValueError("-1, a number of tokens of at least 2, or a list of such numbers")
         return size
 
+    @field_validator("chat_template")
+    @classmethod
+    def _check_chat_template(cls, name: str | None) -> str | None:
+        if name is None or "/" in name or "." in name:
+            return name
+        if name.strip().lower() not in CHAT_TEMPLATES:
+            guess = nearest(name, CHAT_TEMPLATES)
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            raise ValueError(f"must be one of none, {', '.join(CHAT_TEMPLATES)}, or a path to a Jinja file{hint}")
+        return name.strip().lower()
+
     @field_validator("optimizer")
     @classmethod
     def _check_optimizer(cls, name: str) -> str:
@@ -276,7 +294,9 @@ def _known(name: str, names: frozenset[str], short: Mapping[str, str]) -> str:
     name = name.strip().lower()
     name = short.get(name, name)
     if name not in names:
-        raise ValueError(f"no such name; {unknown_key_message(name, names, MappingProxyType({}))}")
+        guess = nearest(name, names)
+        hint = f"did you mean '{guess}'?" if guess else f"allowed: {', '.join(sorted(names))}"
+        raise ValueError(f"no such name; {hint}")
     return name
 
 

@@ -1,0 +1,101 @@
+"""The names that a config's task and backend may take."""
+
+from types import MappingProxyType
+
+from autotrain.config.base import nearest
+from autotrain.config.declared import declared_names
+
+# Task -> trainer; None leaves the choice to params.trainer.
+TASKS = MappingProxyType(
+    {
+        "llm": None,
+        "lm_training": None,
+        "llm-default": "default",
+        "llm-generic": "default",
+        "llm-sft": "sft",
+        "llm-reward": "reward",
+        "llm-dpo": "dpo",
+        "llm-orpo": "orpo",
+        "llm:default": "default",
+        "llm:generic": "default",
+        "llm:sft": "sft",
+        "llm:reward": "reward",
+        "llm:dpo": "dpo",
+        "llm:orpo": "orpo",
+    }
+)
+
+# Tasks that AutoTrain had and this project, which trains language models only, hasn't.
+OTHER_TASKS = (
+    "text-classification",
+    "text-binary-classification",
+    "text-multi-class-classification",
+    "text-regression",
+    "token-classification",
+    "seq2seq",
+    "sentence-transformers",
+    "extractive-qa",
+    "extractive-question-answering",
+    "tabular",
+    "image-classification",
+    "image-regression",
+    "image-object-detection",
+    "object-detection",
+    "image-scoring",
+    "vlm",
+    "dreambooth",
+)
+
+# Machines that AutoTrain's documentation names, by the beginning of the backend's name.
+_MACHINES = MappingProxyType(
+    {
+        "local": ("", "-cli", "-ui"),
+        "spaces-": (
+            *("a10g-large", "a10g-small", "a10g-largex2", "a10g-largex4", "a100-large", "t4-medium", "t4-small"),
+            *("cpu-upgrade", "cpu-basic", "l4x1", "l4x4", "l40sx1", "l40sx4", "l40sx8"),
+        ),
+        "ep-aws-useast1-": ("s", "m", "l", "xl", "2xl", "4xl", "8xl"),
+        "nvcf-": ("l40sx1", "h100x1", "h100x2", "h100x4", "h100x8"),
+        "dgx-": ("a100", "2a100", "4a100", "8a100"),
+    }
+)
+DOCUMENTED_BACKENDS = tuple(start + machine for start, machines in _MACHINES.items() for machine in machines)
+
+
+def task_fault(task: str) -> str | None:
+    """Why `task` can't be used, or None."""
+    if task in TASKS:
+        return None
+    allowed = f"allowed: {', '.join(name for name in TASKS if ':' not in name)}"
+    if task.lower().replace("_", "-") in OTHER_TASKS:
+        return f"'{task}' is not a language-model task, and this project trains language models only; {allowed}"
+    guess = nearest(task, TASKS)
+    return f"no task '{task}'" + (f"; did you mean '{guess}'?" if guess else "") + f"; {allowed}"
+
+
+def backend_fault(backend: str) -> str | None:
+    """Why there is no such backend anywhere, or None.  A documented one may still be missing in this version."""
+    available = tuple(declared_names("autotrain.backends"))
+    known = {*DOCUMENTED_BACKENDS, *available}
+    if backend in known:
+        return None
+    guess = nearest(backend, known)
+    return (
+        f"no backend '{backend}'" + (f"; did you mean '{guess}'?" if guess else "") + f"; available: {', '.join(available)}"
+    )
+
+
+def unavailable_backend(backend: str) -> str | None:
+    """Why `backend`, a known name, can't run anything in this version, or None."""
+    available = declared_names("autotrain.backends")
+    if backend in available:
+        return None
+    return f"{backend} is not available in this version; use local (this machine); available: {', '.join(available)}"
+
+
+def unavailable_trainer(trainer: str) -> str | None:
+    """Why `trainer` can't run in this version, or None."""
+    available = declared_names("autotrain.objectives")
+    if trainer in available:
+        return None
+    return f"the trainer {trainer} is not available in this version; available: {', '.join(sorted(available))}"
