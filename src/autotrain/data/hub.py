@@ -1,0 +1,70 @@
+"""Rows of a data set on the hub, and what to do when it can't be had."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from autotrain.data.locate import HubSplit, describe_missing
+from autotrain.data.read import Rows
+from autotrain.errors import DataError
+from autotrain.types import Origin, Row
+
+
+class HubRows:
+    """A split of a hub data set, downloaded once and read from disk."""
+
+    def __init__(self, where: HubSplit) -> None:
+        self.where = where
+        self._data = _load(where)
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self._data._fingerprint)  # the only identity that datasets keeps
+
+    def __call__(self) -> Rows:
+        for number, cells in enumerate(cast(Iterable[Mapping[str, Any]], self._data), start=1):
+            yield Row(cells, Origin(str(self.where), number))
+
+
+def _load(where: HubSplit) -> Any:
+    import datasets
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        return datasets.load_dataset(where.name, where.config, split=where.split, token=os.environ.get("HF_TOKEN"))
+    except DatasetNotFoundError as error:
+        raise DataError(_not_found(where, str(error))) from None
+    except (ConnectionError, TimeoutError) as error:
+        raise DataError(
+            f"data.path: '{where.name}' is no local file or folder, and the hub can't be reached ({_first_line(error)})"
+            f"{describe_missing(where.name)}. Check the path, or the connection"
+        ) from None
+    except (ValueError, RuntimeError, OSError) as error:
+        raise DataError(f"data set {where}: {_first_line(error)}{_hint(str(error))}") from None
+
+
+def _not_found(where: HubSplit, message: str) -> str:
+    if "gated" in message.lower():
+        return (
+            f"data set {where.name} is gated: accept its terms at https://huggingface.co/datasets/{where.name}, "
+            "and give a token of that account (hub.token, or HF_TOKEN)"
+        )
+    return (
+        f"data.path: '{where.name}' is no local file or folder, and no data set that the hub shows"
+        f"{describe_missing(where.name)}. A private one needs a token (hub.token, or HF_TOKEN)"
+    )
+
+
+def _hint(message: str) -> str:
+    if "401" in message or "403" in message:
+        return ". The hub refused the token: check hub.token, or HF_TOKEN"
+    if "Config name is missing" in message or "BuilderConfig" in message:
+        return ". Name the config before the split: train_split: CONFIG:SPLIT"
+    if "scripts are no longer supported" in message:
+        return ". Save it as files (csv, jsonl, parquet) and set data.path to them"
+    return ""
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    return " ".join(lines[:3]) if lines else type(error).__name__

@@ -1,0 +1,82 @@
+"""What became of each row: how many came in, which were left out or cut, and why."""
+
+import json
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from autotrain.types import Origin
+
+EMPTY = "empty"
+MALFORMED = "malformed"
+NO_ASSISTANT_TURN = "no assistant turn"
+NOTHING_TO_TRAIN = "nothing to train on"
+CUT_AWAY = "nothing to train on after the cut"
+
+NUM_FIRST_ROWS = 5
+SPOOL_BYTES = 1 << 20
+
+
+class RowsReport:
+    """Counts rows and lists those left out or cut; the list moves to a temporary file when it grows."""
+
+    def __init__(self) -> None:
+        self._rows_in: Counter[str] = Counter()
+        self._left_out: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._rows_cut: Counter[str] = Counter()
+        self._tokens_cut: Counter[str] = Counter()
+        self._first: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        self._entries = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, mode="w+", encoding="utf-8")  # noqa: SIM115
+
+    def seen(self, split: str) -> None:
+        """One row was read."""
+        self._rows_in[split] += 1
+
+    def left_out(self, split: str, origin: Origin, reason: str, detail: str = "") -> None:
+        """One row that was read is not trained on."""
+        self._left_out[split][reason] += 1
+        first = self._first[split, reason]
+        if len(first) < NUM_FIRST_ROWS:
+            first.append(f"{origin}: {detail or reason}")
+        entry: dict[str, Any] = {"split": split, "file": origin.file, "line": origin.line, "what": "left out", "reason": reason}
+        self._note({**entry, "detail": detail} if detail else entry)
+
+    def cut(self, split: str, origin: Origin, tokens_kept: int, tokens_cut: int) -> None:
+        """One row was longer than the limit and lost its end."""
+        self._rows_cut[split] += 1
+        self._tokens_cut[split] += tokens_cut
+        where = {"split": split, "file": origin.file, "line": origin.line}
+        self._note({**where, "what": "cut", "tokens_kept": tokens_kept, "tokens_cut": tokens_cut})
+
+    def num_left_out(self, split: str, reason: str) -> int:
+        """How many rows were left out for this reason."""
+        return self._left_out[split][reason]
+
+    def first_rows(self, split: str, reason: str) -> tuple[str, ...]:
+        """`file:line: detail` of the first rows left out for this reason."""
+        return tuple(self._first[split, reason])
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """Per split: rows_in, rows_out, left_out by reason, rows_cut, tokens_cut."""
+        return {
+            split: {
+                "rows_in": rows_in,
+                "rows_out": rows_in - sum(self._left_out[split].values()),
+                "left_out": dict(self._left_out[split]),
+                "rows_cut": self._rows_cut[split],
+                "tokens_cut": self._tokens_cut[split],
+            }
+            for split, rows_in in self._rows_in.items()
+        }
+
+    def write(self, path: str | Path) -> None:
+        """Write one JSON object a line for each row left out or cut."""
+        self._entries.seek(0)
+        with Path(path).open("w", encoding="utf-8") as file:
+            shutil.copyfileobj(self._entries, file)
+        self._entries.seek(0, 2)
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        self._entries.write(json.dumps(entry, ensure_ascii=False) + "\n")
