@@ -72,7 +72,9 @@ format: $(DEV_STAMP)
 	@$(BIN)/ruff format --quiet .
 
 docs: $(DEV_STAMP)
-	@$(BIN)/python -m autotrain.config.reference docs/reference
+	@mkdir -p docs/reference
+	@$(BIN)/autotrain schema --markdown > .venv/parameters.md
+	@mv .venv/parameters.md docs/reference/parameters.md
 
 clean:
 	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
