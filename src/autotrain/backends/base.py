@@ -1,0 +1,62 @@
+"""What a backend is, and how one is found by name.
+
+A backend is a module of this folder with a line `NAMES = (...)` and a function `open_backend(name)`.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from autotrain.config.declared import declared_names
+from autotrain.config.names import backend_fault, unavailable_backend
+from autotrain.errors import ConfigError
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be run, wherever it runs."""
+
+    params: LLMTrainingParams
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, in the directory where the user stands."""
+        return Path(self.params.project_name)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """job_id: process id or a service's own id.  exit_code: None while the job goes on without us."""
+
+    job_id: int | str
+    exit_code: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a backend would do, in words (`text`), and the doing of it (`start`).  Planning touches nothing."""
+
+    text: str
+    start: Callable[[], Outcome]
+
+
+class Backend(Protocol):
+    """Where a job runs."""
+
+    def plan(self, job: Job) -> Plan:
+        """How `job` would be run.  Raises UserError if it can't be run here."""
+        ...
+
+
+def find_backend(name: str) -> Backend:
+    """The backend called `name`.  Raises ConfigError for an unknown name, and for one that this version lacks."""
+    fault = backend_fault(name) or unavailable_backend(name)
+    if fault:
+        raise ConfigError(f"backend: {fault}")
+    module = importlib.import_module(declared_names("autotrain.backends")[name])
+    return module.open_backend(name)

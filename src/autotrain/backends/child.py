@@ -1,0 +1,69 @@
+"""A worker and its launcher: signals go down, the exit code comes up, and neither outlives the other unseen."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+from autotrain import log
+
+_PR_SET_PDEATHSIG = 1
+_FORWARDED = (signal.SIGINT, signal.SIGTERM)
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """What the child runs before its program, so that SIGTERM (save and leave) reaches it when we die.
+
+    Linux only; elsewhere None.  The C library is loaded here, as little as possible may happen after the fork.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def prepare() -> None:
+        library.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call above
+            os._exit(128 + signal.SIGTERM)
+
+    return prepare
+
+
+def wait_for(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for the worker and return its exit code, 128 + n if signal n ended it.
+
+    The first SIGINT or SIGTERM is passed on, and the worker saves and leaves; the second ends it at once.
+    """
+    with _forwarding(process):
+        code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _forwarding(process: "subprocess.Popen[bytes]") -> Generator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread receives signals
+        return
+    received: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if process.returncode is not None:
+            return
+        if len(received) == 1:
+            process.send_signal(number)
+            log.info("stopping: the worker saves its state; once more ends it at once, without saving")
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+    previous = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,125 @@
+"""This machine: the worker as a child process, watched or left to itself."""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from autotrain import log
+from autotrain.backends.base import Job, Outcome, Plan
+from autotrain.backends.child import die_with_parent, wait_for
+from autotrain.errors import DeviceError
+from autotrain.home import home
+from autotrain.runs import forget, register
+
+NAMES = ("local", "local-cli", "local-ui")
+
+# Long enough for any worker to have read its parameters.
+STALE_SECONDS = 24 * 3600.0
+REFUSED = 2
+
+
+def open_backend(name: str) -> "LocalBackend":
+    """`local` and `local-cli` wait for the worker, `local-ui` leaves it running."""
+    return LocalBackend(name, waits=name != "local-ui")
+
+
+def worker_command(entry: str, parameters_file: str, options: Sequence[str] = ()) -> list[str]:
+    """The worker's argv.  -P: a `datasets.py` in the user's folder must not stand in for the library."""
+    worker = [sys.executable, "-P", "-m", "autotrain.trainers.clm", entry]
+    return [*worker, "--training_config", parameters_file, *options]
+
+
+def worker_environment(job: Job) -> dict[str, str]:
+    """The user's environment; the hub token travels here and nowhere else."""
+    environment = {"TOKENIZERS_PARALLELISM": "true", **os.environ, "PYTHONUNBUFFERED": "1"}
+    if job.params.token:
+        token = job.params.token.get_secret_value()
+        log.hide_secret(token)
+        environment["HF_TOKEN"] = token
+    return environment
+
+
+def run_worker(entry: str, job: Job, options: Sequence[str] = (), *, backend: str | None = None) -> Outcome:
+    """Run a worker and wait for it, passing signals on.  With `backend`, the run is put in the registry."""
+    file = _write_parameters(job, Path(tempfile.gettempdir()))
+    try:
+        process = _spawn(worker_command(entry, str(file), options), worker_environment(job))
+        entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
+        exit_code = wait_for(process)
+        if exit_code == REFUSED and entry_id is not None:
+            forget(entry_id)
+        return Outcome(process.pid, exit_code)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class LocalBackend:
+    """Runs jobs on this machine."""
+
+    name: str
+    waits: bool
+
+    def plan(self, job: Job) -> Plan:
+        options = [f"--{name}" for name in ("resume", "overwrite") if getattr(job, name)]
+        command = shlex.join(worker_command("train", "PARAMETERS", options)).replace("PARAMETERS", "<temporary file>")
+        start = partial(run_worker, "train", job, options, backend=self.name)
+        return Plan(command, start if self.waits else partial(_leave_running, job, options, self.name))
+
+
+def _leave_running(job: Job, options: Sequence[str], backend: str) -> Outcome:
+    """Start a worker that outlives us; its output goes to a file under AutoTrain's home."""
+    try:
+        jobs, logs = _folder("jobs"), _folder("logs")
+    except OSError as problem:
+        raise DeviceError(
+            f"{home()}: can't be written ({problem.strerror}); set AUTOTRAIN_HOME to a folder that can"
+        ) from problem
+    _sweep(jobs)
+    file = _write_parameters(job, jobs)
+    log_file = logs / f"{file.stem}.log"
+    with log_file.open("ab") as output:
+        process = subprocess.Popen(
+            worker_command("train", str(file), options),
+            env=worker_environment(job),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    register(job.params.project_name, job.folder, backend, process.pid)
+    log.info(f"started as process {process.pid}; its output goes to {log_file}")
+    return Outcome(process.pid, None)
+
+
+def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    # A process group of its own: the terminal's Ctrl-C reaches the worker once, through us.
+    return subprocess.Popen(command, env=environment, process_group=0, preexec_fn=die_with_parent())
+
+
+def _write_parameters(job: Job, folder: Path) -> Path:
+    """A file that only the user can read; the token isn't in it."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{job.params.project_name}-", suffix=".json", dir=folder)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(job.params.to_json())
+    return Path(name)
+
+
+def _folder(name: str) -> Path:
+    folder = home() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _sweep(folder: Path) -> None:
+    """Remove parameters of runs that began long ago."""
+    for file in folder.glob("*.json"):
+        if time.time() - file.stat().st_mtime > STALE_SECONDS:
+            file.unlink(missing_ok=True)

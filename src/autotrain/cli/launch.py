@@ -1,0 +1,51 @@
+"""What all commands that start a run have in common."""
+
+import argparse
+import sys
+
+from autotrain import log
+from autotrain.config.load import Config
+from autotrain.errors import ConfigError
+
+
+def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
+    """--dry-run, --resume, --overwrite and --devices."""
+    group = parser.add_argument_group("how it is run")
+    group.add_argument("--dry-run", action="store_true", help="show the resolved parameters and what would run, and stop")
+    group.add_argument("--dry_run", action="store_true", help=argparse.SUPPRESS)
+    group.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    group.add_argument("--overwrite", action="store_true", help="replace the run in the project folder")
+    group.add_argument("--devices", metavar="N", help="number of devices; this version trains on one")
+
+
+def launch(config: Config, args: argparse.Namespace) -> int:
+    """Run, or with --dry-run show, what a config says; returns the worker's exit code."""
+    from autotrain.backends.base import Job
+
+    _check_devices(args.devices)
+    if args.resume and args.overwrite:
+        raise ConfigError("--resume goes on with a run and --overwrite starts it anew; give one of them")
+    job = Job(config.params, resume=args.resume, overwrite=args.overwrite)
+    for note in config.notes:
+        log.notice(note)
+    if args.dry_run:
+        from autotrain.cli.dry_run import report
+
+        sys.stdout.write(report(job, config))
+        return 0
+    from autotrain.project import submit, warn_of_autotrain_advanced
+
+    warn_of_autotrain_advanced()
+    outcome = submit(job, config.backend)
+    return outcome.exit_code or 0
+
+
+def _check_devices(devices: str | None) -> None:
+    if devices is None:
+        return
+    if not devices.isascii() or not devices.isdigit() or int(devices) < 1:
+        raise ConfigError(f"--devices: must be a number of devices, such as 1 (got '{devices}')")
+    if int(devices) > 1:
+        raise ConfigError(
+            f"--devices: this version trains on one device (got {devices}); leave --devices out, or write --devices 1"
+        )

@@ -1,0 +1,45 @@
+"""Commands that AutoTrain had, and what to use instead."""
+
+from collections.abc import Iterable, Sequence
+from types import MappingProxyType
+
+from autotrain.config.base import nearest
+from autotrain.config.names import OTHER_TASKS, TASKS
+
+_INSTEAD = MappingProxyType(
+    {
+        "setup": "there is nothing to set up; install torch for your device with pip (pytorch.org says how)",
+        "spacerunner": "running scripts on a Space is not part of this project; use the hub's own jobs: hf jobs run",
+        "app": "the web page is not in this version; use autotrain --config FILE",
+        "api": "the API server is not in this version; use autotrain --config FILE, or AutoTrainProject from Python",
+    }
+)
+_APP_OPTIONS = MappingProxyType(
+    {
+        "--share": "share it through a tunnel of your own, such as ssh -L 7860:localhost:7860 HOST",
+        "--colab": "in a notebook use AutoTrainProject from Python",
+    }
+)
+
+
+def refusal(name: str, arguments: Sequence[str], commands: Iterable[str]) -> str:
+    """Why there is no command `name`, and what to use."""
+    if name == "app":
+        for option, instead in _APP_OPTIONS.items():
+            if option in arguments:
+                return f"autotrain app {option}: not kept from AutoTrain; {instead}"
+    if name in _INSTEAD:
+        return f"autotrain {name}: {_INSTEAD[name]}"
+    known = ", ".join(commands)
+    if name in OTHER_TASKS:
+        return f"autotrain {name}: this project trains language models only; commands: {known}"
+    if name in TASKS:
+        return f"autotrain {name}: that is a task, not a command; write task: {name} in a config, or autotrain llm --train"
+    if name.lower().endswith((".yml", ".yaml", ".json")):
+        return f"autotrain {name}: unknown command; to train as a config says: autotrain --config {name}"
+    guess = nearest(name, commands)
+    return (
+        f"autotrain {name}: unknown command"
+        + (f"; did you mean autotrain {guess}?" if guess else "")
+        + f"; commands: {known}"
+    )

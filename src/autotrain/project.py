@@ -1,0 +1,85 @@
+"""From parameters to a job: `AutoTrainProject(params=..., backend="local", process=True).create()`."""
+
+import signal
+from dataclasses import dataclass
+
+from autotrain import log
+from autotrain.backends.base import Job, Outcome, Plan, find_backend
+from autotrain.base_models import find_model
+from autotrain.config.names import unavailable_trainer
+from autotrain.errors import ConfigError, Interrupted, TrainingError, UserError
+from autotrain.run_folder import check_free
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+_SIGNALS = {128 + signal.SIGINT: signal.SIGINT, 128 + signal.SIGTERM: signal.SIGTERM}
+
+
+def prepare(job: Job, backend: str) -> Plan:
+    """Check all that can be checked before data and weights are touched, and plan the job.
+
+    Raises UserError: ConfigError, ModelError or RunFolderError.
+    """
+    found = find_backend(backend)
+    params = job.params
+    trainer_fault = unavailable_trainer(params.trainer)
+    if trainer_fault:
+        raise ConfigError(f"trainer: {trainer_fault}")
+    if params.push_to_hub:
+        raise ConfigError(
+            "push_to_hub: this version doesn't upload yet; set push_to_hub: false, and afterwards upload the finished "
+            f"folder: hf upload {params.username or 'USER'}/{params.project_name} {job.folder}"
+        )
+    find_model(params.model)
+    check_free(job.folder, resume=job.resume, overwrite=job.overwrite)
+    return found.plan(job)
+
+
+def submit(job: Job, backend: str) -> Outcome:
+    """Check and run a job; waits where the backend does.  Raises UserError if it can't be run."""
+    return prepare(job, backend).start()
+
+
+@dataclass
+class AutoTrainProject:
+    """A run from Python.  `process` is accepted for AutoTrain's callers and no longer needed."""
+
+    params: LLMTrainingParams
+    backend: str = "local"
+    process: bool = False
+    resume: bool = False
+    overwrite: bool = False
+
+    def create(self) -> int | str:
+        """Run, and return the worker's process id, or a service's job id.
+
+        `local` and `local-cli` wait, and raise UserError (refused), TrainingError (failed) or Interrupted;
+        `local-ui` returns at once.
+        """
+        outcome = submit(Job(self.params, self.resume, self.overwrite), self.backend)
+        _raise_for(outcome, self.params.project_name)
+        return outcome.job_id
+
+
+def _raise_for(outcome: Outcome, project: str) -> None:
+    code = outcome.exit_code
+    if code in (None, 0):
+        return
+    if code == UserError.exit_code:
+        raise UserError(f"{project}: the worker refused to train; it says above why")
+    if code in _SIGNALS:
+        raise Interrupted(f"{project}: interrupted, and saved; go on with resume=True", int(_SIGNALS[code]))
+    raise TrainingError(f"{project}: the run failed with exit code {code}; it says above why, and in {project}/train.log")
+
+
+def warn_of_autotrain_advanced() -> None:
+    """Say so if the package `autotrain-advanced` is installed beside ours: both are imported as `autotrain`."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        version = distribution("autotrain-advanced").version
+    except PackageNotFoundError:
+        return
+    log.notice(
+        f"autotrain-advanced {version} is installed beside this project, and both call themselves autotrain; "
+        "remove one: pip uninstall autotrain-advanced, then install this one again"
+    )
