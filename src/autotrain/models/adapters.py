@@ -1,0 +1,82 @@
+"""LoRA adapters: put on, checked, saved."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from autotrain.config.base import nearest
+from autotrain.errors import ModelError
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+def add_adapter(model: PreTrainedModel, params: LLMTrainingParams, new_token_ids: Sequence[int] = ()) -> "PeftModel":
+    """Freeze `model` and put a LoRA adapter on it; its parameters, in float32, are all that is trained.
+
+    new_token_ids: tokens whose embedding rows are trained too.  Raises ModelError for layers that don't exist.
+    """
+    from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+
+    config = LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=params.lora_r,
+        lora_alpha=params.lora_alpha,
+        lora_dropout=params.lora_dropout,
+        target_modules=_checked_targets(model, params.target_module_names),
+        use_rslora=params.use_rslora,
+        use_dora=params.use_dora,
+        bias="none",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+        trainable_token_indices=_trained_rows(model, new_token_ids) or None,
+    )
+    adapted = get_peft_model(model, config)
+    assert isinstance(adapted, PeftModel)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return adapted
+
+
+def save_adapter(model: "PeftModel", folder: Path) -> None:
+    """Write adapter_model.safetensors and adapter_config.json; of embeddings, only the rows that were trained."""
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+
+
+def linear_layer_names(model: nn.Module) -> list[str]:
+    """Last parts of the names of the layers that can take an adapter."""
+    names = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
+    return sorted(names)
+
+
+def _checked_targets(model: nn.Module, targets: str | list[str]) -> str | list[str]:
+    if isinstance(targets, str):
+        return targets
+    able = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D | nn.Embedding)]
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in able):
+            known = linear_layer_names(model)
+            guess = nearest(target, known)
+            hint = f"did you mean {guess}? " if guess else ""
+            raise ModelError(
+                f"target_modules: this model has no layer {target}; {hint}"
+                f"Its linear layers: {', '.join(known)}; or say all-linear"
+            )
+    return targets
+
+
+def _trained_rows(model: PreTrainedModel, ids: Sequence[int]) -> dict[str, list[int]]:
+    """Rows to train, by module; a head with a matrix of its own has its own rows, a tied one shares the input's."""
+    if not ids:
+        return {}
+    head = model.get_output_embeddings()
+    modules: list[nn.Module] = [model.get_input_embeddings()]
+    if head is not None and head.weight is not modules[0].weight:
+        modules.append(head)
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(module)].rpartition(".")[2]: list(ids) for module in modules}

@@ -1,0 +1,261 @@
+"""Attention over a forest laid out flat, through transformers' attention interface.
+
+Legend: N tokens, Q query heads, K key/value heads, D head size, L queries of a chain, P tokens before it on its path.
+
+The layout reaches the attention layers in the mask argument: while `layout_in_use` is open, the registered mask function
+returns a Handle, which the model passes to every layer.  Keywords would be dropped by some families, and a context variable
+is gone when a checkpointed layer is computed again; the handle is kept in the checkpoint's closure.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from autotrain.types import Span
+
+FOREST = "autotrain_forest"
+
+# Keywords that models pass along and that change nothing here: the window comes with the handle.
+_HARMLESS = frozenset(
+    (
+        *("sliding_window", "is_causal", "position_ids", "cache_position", "use_cache", "layer_idx", "return_dict"),
+        *("output_attentions", "output_hidden_states", "output_router_logits", "logits_to_keep", "deterministic"),
+        *("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"),
+    )
+)
+
+
+class UnsupportedAttentionError(RuntimeError):
+    """The model's attention does something that the flat layout can't reproduce."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Consecutive tokens start .. start+length-1, each the next one of the same path.
+
+    prefix: what comes before on the path, as (index of an earlier chain, number of its first tokens), root first.
+    """
+
+    start: int
+    length: int
+    prefix: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def prefix_length(self) -> int:
+        return sum(num_tokens for _, num_tokens in self.prefix)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Who sees whom in one flat row.  Built once per batch; masks are made once and shared by all layers."""
+
+    chains: tuple[Chain, ...]
+    num_tokens: int
+    calls: list[None] = field(default_factory=list[None])
+    _masks: dict[tuple[int, int, int | None, torch.device], Tensor] = field(default_factory=dict[Any, Tensor])
+
+    @property
+    def num_calls(self) -> int:
+        """How many attention layers have used this layout."""
+        return len(self.calls)
+
+    @property
+    def longest_path(self) -> int:
+        """Tokens of the longest path from a root to a leaf."""
+        return max((chain.prefix_length + chain.length for chain in self.chains), default=0)
+
+    def mask(self, length: int, prefix: int, window: int | None, device: torch.device) -> Tensor:
+        """(length, prefix + length) bool: what each query sees.  A window counts positions on the path."""
+        key = (length, prefix, window, device)
+        if key not in self._masks:
+            queries = torch.arange(prefix, prefix + length, device=device)[:, None]
+            distance = queries - torch.arange(prefix + length, device=device)
+            seen = distance >= 0
+            self._masks[key] = seen if window is None else seen & (distance < window)
+        return self._masks[key]
+
+
+@dataclass(frozen=True)
+class Handle:
+    """What the model passes to its layers instead of a mask.  window: in positions, the query's own included."""
+
+    layout: Layout
+    window: int | None
+
+
+def make_layout(spans: Sequence[Span]) -> Layout:
+    """Join spans that continue each other into chains.  Raises ValueError where spans leave gaps or overlap."""
+    chains: list[Chain] = []
+    tails: list[int] = []  # for each chain, its last span
+    chain_of: list[int] = []  # for each span, its chain
+    for index, span in enumerate(spans):
+        if span.length == 0 and span.parent is None:  # an empty root: its children are roots of their own
+            chain_of.append(-1)
+            continue
+        chain = -1 if span.parent is None else chain_of[span.parent]
+        if chain >= 0 and tails[chain] == span.parent and chains[chain].start + chains[chain].length == span.start:
+            chains[chain] = Chain(chains[chain].start, chains[chain].length + span.length, chains[chain].prefix)
+            tails[chain] = index
+        else:
+            chains.append(Chain(span.start, span.length, _prefix(spans, span, chain, chains)))
+            tails.append(index)
+            chain = len(chains) - 1
+        chain_of.append(chain)
+    return _checked(chains)
+
+
+def _prefix(spans: Sequence[Span], span: Span, parent_chain: int, chains: Sequence[Chain]) -> tuple[tuple[int, int], ...]:
+    if span.parent is None or parent_chain < 0:
+        return ()
+    parent, chain = spans[span.parent], chains[parent_chain]
+    return (*chain.prefix, (parent_chain, parent.start + parent.length - chain.start))
+
+
+def _checked(chains: Sequence[Chain]) -> Layout:
+    end = 0
+    for chain in chains:
+        if chain.start != end:
+            raise ValueError(f"spans must lie side by side: one starts at {chain.start}, the one before ends at {end}")
+        end += chain.length
+    return Layout(tuple(chains), end)
+
+
+_slot: list[Layout | None] = [None]
+
+
+@contextmanager
+def layout_in_use(layout: Layout) -> Generator[None]:
+    """Hand `layout` to the mask function.  Open it around the forward pass of the model's body only."""
+    previous, _slot[0] = _slot[0], layout
+    try:
+        yield
+    finally:
+        _slot[0] = previous
+
+
+def register() -> None:
+    """Make the attention known to transformers under the name FOREST.  Calling it again changes nothing."""
+    AttentionInterface.register(FOREST, forest_attention)
+    AttentionMaskInterface.register(FOREST, _forest_mask)
+
+
+def _forest_mask(*_: Any, local_size: int | None = None, **__: Any) -> Handle:
+    layout = _slot[0]
+    if layout is None:
+        raise RuntimeError(
+            "the model was called without a layout; to generate or to export, open Policy.stock_attention() around the call"
+        )
+    return Handle(layout, local_size)
+
+
+@torch.compiler.disable
+def forest_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Handle | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Each chain attends to itself, causally, and to all of its prefix.
+
+    query: (1, Q, N, D).  key, value: (1, K, N, D); the value's D may differ.  s_aux: (Q,) sink logits.
+    Returns (1, N, Q, D).  Raises UnsupportedAttentionError where the layout is missing or keys aren't the batch's tokens.
+    """
+    handle = _check(attention_mask, key, others)
+    layout = handle.layout
+    layout.calls.append(None)
+    lengths = [chain.length for chain in layout.chains]
+    queries, keys, values = query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    attend = _attend_with(scale, dropout, softcap, s_aux)
+    outputs: list[Tensor] = []
+    for index, chain in enumerate(layout.chains):
+        window = handle.window if handle.window and handle.window < chain.prefix_length + chain.length else None
+        simple = window is None and not chain.prefix
+        mask = None if simple else layout.mask(chain.length, chain.prefix_length, window, query.device)
+        if mask is None and (softcap is not None or s_aux is not None):
+            mask = layout.mask(chain.length, 0, None, query.device)
+        path_keys, path_values = _on_path(keys, index, chain), _on_path(values, index, chain)
+        outputs.append(attend(queries[index], path_keys, path_values, mask).transpose(1, 2))
+    return torch.cat(outputs, dim=1), None
+
+
+def _check(handle: Handle | None, key: Tensor, others: dict[str, Any]) -> Handle:
+    if not isinstance(handle, Handle):
+        raise UnsupportedAttentionError(f"the layout didn't reach an attention layer, which got {type(handle).__name__}")
+    if key.shape[0] != 1 or key.shape[2] != handle.layout.num_tokens:
+        raise UnsupportedAttentionError(f"{handle.layout.num_tokens} tokens, but keys of shape {tuple(key.shape)}")
+    unknown = sorted(name for name, value in others.items() if value is not None and name not in _HARMLESS)
+    if unknown or others.get("is_causal") is False:
+        raise UnsupportedAttentionError(
+            f"unknown arguments of an attention layer: {', '.join(unknown) or 'is_causal=False'}"
+        )
+    return handle
+
+
+def _on_path(parts: Sequence[Tensor], index: int, chain: Chain) -> Tensor:
+    """(1, K, P + L, D): the prefix's part and the chain's own."""
+    if not chain.prefix:
+        return parts[index]
+    return torch.cat([*(parts[earlier][:, :, :count] for earlier, count in chain.prefix), parts[index]], dim=2)
+
+
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+
+
+def _attend_with(scale: float, dropout: float, softcap: float | None, sinks: Tensor | None) -> Attend:
+    """The attention of one chain: torch's own, or spelt out where there is a softcap or a sink."""
+
+    def fast(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        return functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=mask,
+            dropout_p=dropout,
+            is_causal=mask is None,
+            scale=scale,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+
+    def explicit(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        return _explicit(query, key, value, mask, scale=scale, dropout=dropout, softcap=softcap, sinks=sinks)
+
+    return fast if softcap is None and sinks is None else explicit
+
+
+def _explicit(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    *,
+    scale: float,
+    dropout: float,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    """Cap, then mask, then softmax in float32 with the sink as one more column that is dropped afterwards."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    scores = (query @ key.transpose(2, 3)).float() * scale  # (1, Q, L, P + L)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    if sinks is not None:
+        column = sinks.float().reshape(1, -1, 1, 1).expand(1, -1, scores.shape[2], 1)
+        scores = torch.cat([scores, column], dim=-1)
+    weights = scores.softmax(dim=-1)[..., : key.shape[2]]
+    return functional.dropout(weights, p=dropout).to(value.dtype) @ value

@@ -1,0 +1,188 @@
+"""Load a base model and make a Policy of it."""
+
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PretrainedConfig, PreTrainedModel
+
+from autotrain import log
+from autotrain.base_models import ModelSource
+from autotrain.errors import ModelError
+from autotrain.models.adapters import add_adapter
+from autotrain.models.failures import explained
+from autotrain.models.forward import Policy
+from autotrain.models.precision import Precision, choose_device, choose_precision
+from autotrain.models.quantize import Quantization, quantization_config
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+__all__ = ["Precision", "choose_device", "choose_precision", "load_model", "model_limit", "read_model_config"]
+
+_REMOTE_CODE = "ALLOW_REMOTE_CODE"
+_ROPE_BY_LONGEST = ("longrope", "dynamic")  # frequencies depend on the longest position of the batch
+
+
+def read_model_config(source: ModelSource, token: str | None) -> PretrainedConfig:
+    """The base model's configuration.  Raises ModelError where there is none, or where it is no causal language model."""
+    with explained(source.path):
+        config = AutoConfig.from_pretrained(
+            source.path, token=token, trust_remote_code=allows_remote_code(), **source.load_arguments
+        )
+    _check_is_causal(config, source)
+    return config
+
+
+def model_limit(config: PretrainedConfig) -> int | None:
+    """The most tokens of a sequence that this model takes, None where it sets no limit.
+
+    Where rotary frequencies change with the longest sequence of a batch, it is the length up to which they don't: beyond,
+    a loss would depend on how batches are cut.
+    """
+    fields = config.get_text_config().to_dict()
+    named = [fields.get(name) for name in ("max_position_embeddings", "n_positions", "max_seq_len")]
+    limits = [size for size in named if isinstance(size, int) and size > 0]
+    rope = _rope_limit(config)
+    return min([*limits[:1], *([rope] if rope else [])], default=None)
+
+
+def _rope_limit(config: PretrainedConfig) -> int | None:
+    fields = config.get_text_config().to_dict()
+    rope: Any = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
+    settings: list[dict[str, Any]] = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    for setting in settings:
+        if setting.get("rope_type", setting.get("type")) in _ROPE_BY_LONGEST:
+            original = setting.get("original_max_position_embeddings") or fields.get("original_max_position_embeddings")
+            return int(original or fields["max_position_embeddings"])
+    return None
+
+
+def allows_remote_code() -> bool:
+    """Whether the user trusts code that comes with a model: environment variable ALLOW_REMOTE_CODE."""
+    return os.environ.get(_REMOTE_CODE, "").strip().lower() in ("true", "1")
+
+
+def load_model(
+    params: LLMTrainingParams,
+    source: ModelSource,
+    *,
+    vocabulary_size: int,
+    new_token_ids: Sequence[int],
+    device: torch.device,
+    precision: Precision,
+    quantization: Quantization | None,
+    seed: int,
+) -> Policy:
+    """The base model on `device`, with an adapter if params.peft, self-tested.
+
+    A frozen base is held in the precision of the computation; what is trained is float32.  The same seed gives the same
+    adapter.  Raises ModelError.
+    """
+    token = params.token.get_secret_value() if params.token else None
+    config = read_model_config(source, token)
+    dtype = precision.compute if params.peft else torch.float32
+    with explained(source.path), _no_dropout(config):
+        model = _load_weights(source, config, dtype, device, quantization, token)
+    _announce(config)
+    _grow_embeddings(model, vocabulary_size)
+    torch.manual_seed(seed)
+    if params.peft:
+        adapted = add_adapter(model, params, new_token_ids)
+        return Policy(adapted, precision, _rope_limit(config))
+    model.requires_grad_(True)
+    return Policy(model, precision, _rope_limit(config))
+
+
+def _load_weights(
+    source: ModelSource,
+    config: PretrainedConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+    quantization: Quantization | None,
+    token: str | None,
+) -> PreTrainedModel:
+    common: dict[str, Any] = {"dtype": dtype, "trust_remote_code": allows_remote_code()}
+    path: str | None = source.path
+    weights: dict[str, Any] = {"token": token, **source.load_arguments}
+    if source.gguf_file:
+        weights["quantization_config"] = GgufConfig(dequantize=True)
+    if quantization:
+        if source.gguf_file:  # transformers can't read and quantize in one go: read first
+            read, _ = _from_pretrained(path, config=config, **weights, **common)
+            path, weights = None, {"state_dict": read.state_dict()}
+        weights["quantization_config"] = quantization_config(quantization, dtype)
+        weights["device_map"] = {"": device}
+    model, missing = _from_pretrained(path, config=config, **weights, **common)
+    if missing:
+        raise ModelError(f"base_model: {source.path} lacks weights of its own model: {', '.join(missing[:3])}")
+    return model if quantization else model.to(device)  # pyright: ignore[reportArgumentType]
+
+
+def _from_pretrained(path: str | None, **arguments: Any) -> tuple[PreTrainedModel, list[str]]:
+    """The model, and the names of weights that the file lacks."""
+    loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **arguments)  # pyright: ignore[reportArgumentType]
+    model, info = loaded
+    return model, sorted(info["missing_keys"])
+
+
+# Kinds that the library would load as a causal model, though their weights look both ways.
+_NOT_CAUSAL = ("MaskedLM", "ForPreTraining", "TokenClassification", "QuestionAnswering", "ForMultipleChoice")
+
+
+def _check_is_causal(config: PretrainedConfig, source: ModelSource) -> None:
+    fields = config.to_dict()
+    kinds: list[str] = config.architectures or []
+    is_known = type(config) in AutoModelForCausalLM._model_mapping  # pyright: ignore[reportPrivateUsage]
+    is_known = is_known or "AutoModelForCausalLM" in (fields.get("auto_map") or {})
+    is_other = bool(kinds) and all(kind.endswith(_NOT_CAUSAL) for kind in kinds)
+    if fields.get("is_encoder_decoder") or is_other or not is_known:
+        raise ModelError(
+            f"base_model: {source.path} is a {kinds[0] if kinds else config.model_type}, not a causal language model, and "
+            "can't be trained to continue text; choose a model whose kind ends in ForCausalLM"
+        )
+
+
+@contextmanager
+def _no_dropout(config: PretrainedConfig) -> Generator[None]:
+    """Build the model without dropout of its own: a shared prompt would share it, and batches couldn't be cut freely.
+
+    The configuration, which is saved with the result, keeps its values.
+    """
+    configs = [config, *(getattr(config, name) for name in config.sub_configs)]
+    found = [
+        (part, name, value)
+        for part in configs
+        if isinstance(part, PretrainedConfig)
+        for name, value in part.to_dict().items()
+        if ("drop" in name and isinstance(value, float) and value > 0)
+    ]
+    for part, name, _ in found:
+        setattr(part, name, 0.0)
+    try:
+        yield
+    finally:
+        for part, name, value in found:
+            setattr(part, name, value)
+    if found:
+        log.notice(f"dropout of the base model ({', '.join(name for _, name, _ in found)}) is off")
+
+
+def _announce(config: PretrainedConfig) -> None:
+    if config.get_text_config().to_dict().get("router_aux_loss_coef"):
+        log.notice("the router's auxiliary loss is off: it would depend on how a step is cut into batches")
+
+
+def _grow_embeddings(model: PreTrainedModel, vocabulary_size: int) -> None:
+    """Add rows for tokens that the model doesn't know, each the mean of the others.  Rows are never taken away."""
+    weight: torch.Tensor = model.get_input_embeddings().weight  # pyright: ignore[reportAssignmentType]
+    num_rows = weight.shape[0]
+    if vocabulary_size <= num_rows:
+        return
+    model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
+    modules = [model.get_input_embeddings(), model.get_output_embeddings()]
+    with torch.no_grad():
+        for module in modules:
+            if module is not None:
+                rows: torch.Tensor = module.weight  # pyright: ignore[reportAssignmentType]
+                rows[num_rows:] = rows[:num_rows].float().mean(dim=0).to(rows.dtype)

@@ -1,0 +1,64 @@
+"""In which precision is computed."""
+
+from dataclasses import dataclass
+
+import torch
+
+from autotrain import log
+from autotrain.errors import DeviceError
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+
+@dataclass(frozen=True)
+class Precision:
+    """compute: dtype of the products.  autocast: whether weights in float32 are cast to it on the fly.
+
+    name: "fp32", "bf16" or "fp16" (which needs its losses scaled).
+    """
+
+    compute: torch.dtype
+    autocast: bool
+    name: str
+
+
+FP32 = Precision(torch.float32, False, "fp32")
+BF16 = Precision(torch.bfloat16, True, "bf16")
+FP16 = Precision(torch.float16, True, "fp16")
+
+
+def choose_device() -> torch.device:
+    """The accelerator if there is one, otherwise the processor.  Under torchrun each process takes its own."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+def choose_precision(params: LLMTrainingParams, device: torch.device) -> Precision:
+    """Follow `mixed_precision`.  Raises DeviceError for bf16 on a GPU that lacks it."""
+    fast = _fast_precision(device)
+    asked = params.mixed_precision
+    if asked == "auto":
+        return fast
+    if asked is None:
+        if fast is not FP32:
+            log.notice(f"mixed_precision is none, so everything is float32; auto ({fast.name} here) would be faster")
+        return FP32
+    if asked == "fp16" and device.type == "cpu":
+        log.notice("mixed_precision: fp16 is slow on a processor; bf16 is used instead")
+        return BF16
+    if asked == "fp16":
+        return FP16
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise DeviceError("mixed_precision: bf16 is not supported by this GPU; set it to fp16, auto or none")
+    if device.type == "cpu" and fast is FP32:
+        log.notice("mixed_precision: bf16 is slow on this processor; none would be faster")
+    return BF16
+
+
+def _fast_precision(device: torch.device) -> Precision:
+    """What is fast and safe here."""
+    if device.type == "cuda":
+        return BF16 if torch.cuda.is_bf16_supported(including_emulation=False) else FP16
+    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return BF16
+    return FP32

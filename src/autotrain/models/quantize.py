@@ -1,0 +1,53 @@
+"""Whether the frozen base is held in 4 or 8 bits, and how transformers is told so."""
+
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+from transformers import BitsAndBytesConfig
+
+from autotrain import log
+from autotrain.errors import DeviceError
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+Quantization = Literal["int4", "int8"]
+
+
+def choose_quantization(params: LLMTrainingParams, device: torch.device) -> Quantization | None:
+    """Follow `quantization`; by default int4 where an adapter is trained on CUDA with bitsandbytes.
+
+    Raises DeviceError where the user asked for what can't be done here.
+    """
+    asked = params.quantization
+    is_explicit = params.is_explicit("quantization")
+    if asked is None:
+        return None
+    if not params.peft:
+        if is_explicit:
+            log.notice(f"quantization: {asked} is for adapters (peft: true); a model that is trained whole isn't quantized")
+        return None
+    has_library = find_spec("bitsandbytes") is not None
+    if not is_explicit and not (device.type == "cuda" and has_library):
+        reason = "bitsandbytes is not installed" if device.type == "cuda" else f"the device is {device.type}"
+        log.notice(f"quantization: none ({reason}); set quantization: int4 to hold the base in 4 bits all the same")
+        return None
+    if not has_library:
+        raise DeviceError(
+            f"quantization: {asked} needs bitsandbytes, which is not installed: pip install 'autotrain-llm[quant]'; "
+            "or set quantization: none"
+        )
+    if device.type not in ("cuda", "cpu"):
+        raise DeviceError(f"quantization: {asked} is not possible on {device.type}; set quantization: none")
+    return asked
+
+
+def quantization_config(name: Quantization, compute_dtype: torch.dtype) -> BitsAndBytesConfig:
+    """nf4 with doubly quantized constants, or int8."""
+    if name == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute_dtype,
+    )
