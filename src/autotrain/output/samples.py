@@ -1,0 +1,111 @@
+"""A few prompts of the validation set, answered during training, so that a user sees the model learn."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+from autotrain.data.tokenizer import LoadedTokenizer
+from autotrain.models.forward import Policy
+from autotrain.output.ends import generation_config_of, with_ends
+from autotrain.types import Conversation, Text
+
+_NUM_PROMPT_TOKENS = 32  # of plain text, which has no prompt of its own
+
+
+@dataclass(frozen=True)
+class SamplePrompt:
+    """messages: turns up to the answer, or empty for text.  reference: the answer in the data, "" where unknown.
+
+    is_whole: whether `text` is a prompt as it stands; otherwise its beginning is the prompt and the rest the reference.
+    """
+
+    messages: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    text: str = ""
+    reference: str = ""
+    is_whole: bool = True
+
+
+def pick_prompts(samples: Iterable[Text | Conversation], how_many: int) -> list[SamplePrompt]:
+    """The first `how_many` different prompts among `samples` that have something to answer."""
+    seen: set[str] = set()
+
+    def is_new(prompt: SamplePrompt) -> bool:
+        key = repr((prompt.messages, prompt.text))
+        return not (key in seen or seen.add(key))
+
+    prompts = (prompt for sample in samples if (prompt := _prompt_of(sample)) is not None and is_new(prompt))
+    return list(islice(prompts, how_many))
+
+
+def answer_prompts(
+    policy: Policy, loaded: LoadedTokenizer, prompts: Sequence[SamplePrompt], max_new_tokens: int = 96
+) -> list[dict[str, str]]:
+    """Greedy answers: [{"prompt", "reference", "answer"}].  Leaves random states and training mode as they were."""
+    if not prompts:
+        return []
+    was_training = policy.training
+    modes = [(module, module.training) for module in policy.modules()] if was_training else []
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    policy.eval()
+    try:
+        with torch.random.fork_rng(devices), torch.no_grad(), policy.stock_attention():
+            return [_answer(policy, loaded, prompt, max_new_tokens) for prompt in prompts]
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _answer(policy: Policy, loaded: LoadedTokenizer, prompt: SamplePrompt, max_new_tokens: int) -> dict[str, str]:
+    tokenizer = loaded.tokenizer
+    ids, shown, reference = _encode(loaded, prompt)
+    ends = with_ends(generation_config_of(policy.causal_lm), tokenizer, *loaded.stop_token_ids)
+    config = GenerationConfig(
+        max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends.eos_token_id, pad_token_id=ends.pad_token_id
+    )
+    ids = ids.to(policy.device)
+    generate: Any = policy.model.generate
+    output = generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    answer = str(tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)).strip()
+    return {"prompt": shown, "reference": reference, "answer": answer}
+
+
+def _encode(loaded: LoadedTokenizer, prompt: SamplePrompt) -> tuple[Tensor, str, str]:
+    """Ids (1, tokens) of the prompt, the prompt as shown, and the reference."""
+    tokenizer = loaded.tokenizer
+    if prompt.messages:
+        encoded = tokenizer.apply_chat_template(
+            [dict(turn) for turn in prompt.messages],
+            tools=[dict(tool) for tool in prompt.tools] or None,
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+        return encoded["input_ids"], _last_content(prompt.messages), prompt.reference
+    ids = tokenizer(prompt.text, return_tensors="pt")["input_ids"]
+    if prompt.is_whole:
+        return ids, prompt.text, prompt.reference
+    # At least one token stays for the reference, so that there is something to compare with.
+    num_kept = max(1, min(_NUM_PROMPT_TOKENS, ids.shape[1] // 2))
+    shown, rest = (tokenizer.decode(part, skip_special_tokens=True) for part in (ids[0, :num_kept], ids[0, num_kept:]))
+    return ids[:, :num_kept], str(shown), str(rest)
+
+
+def _prompt_of(sample: Text | Conversation) -> SamplePrompt | None:
+    if isinstance(sample, Text):
+        if sample.prompt:
+            return SamplePrompt(text=sample.prompt, reference=sample.text)
+        return SamplePrompt(text=sample.text, is_whole=False) if sample.text.strip() else None
+    for index, turn in enumerate(sample.messages):
+        if index > 0 and turn.get("role") == "assistant" and turn.get("content"):
+            return SamplePrompt(messages=sample.messages[:index], tools=sample.tools, reference=str(turn["content"]))
+    return None
+
+
+def _last_content(messages: Sequence[Mapping[str, Any]]) -> str:
+    return str(messages[-1].get("content") or "")

@@ -1,0 +1,92 @@
+"""The result of a run: adapter or full weights, tokenizer, chat template and generation config."""
+
+import json
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import AutoConfig, PreTrainedModel
+
+from autotrain.base_models import ModelSource
+from autotrain.data.tokenizer import LoadedTokenizer
+from autotrain.models.forward import Policy
+from autotrain.models.load import allows_remote_code
+from autotrain.output.bases import ADAPTER_CONFIG
+from autotrain.output.ends import generation_config_of, with_ends
+from autotrain.output.place import move_in, sync_files, temporary_folder
+from autotrain.run_folder import write_json
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+
+def save_result(
+    policy: Policy, loaded: LoadedTokenizer, params: LLMTrainingParams, source: ModelSource, folder: Path
+) -> None:
+    """Write what was trained into `folder`, so that transformers and PEFT load it.
+
+    Files are written into a temporary folder beside, synced, and moved one by one, the configs last.
+    """
+    model = policy.model
+    with temporary_folder(folder, "save") as temporary:
+        if isinstance(model, PeftModel):
+            _save_adapter(model, params, source, temporary)
+        else:
+            _save_weights(policy.causal_lm, source, temporary)
+        ends = with_ends(generation_config_of(policy.causal_lm), loaded.tokenizer, *loaded.stop_token_ids)
+        ends.save_pretrained(temporary)
+        _save_tokenizer(loaded, params, temporary)
+        sync_files(temporary)
+        move_in(temporary, folder)
+
+
+def base_name(params: LLMTrainingParams, source: ModelSource) -> str:
+    """The base model as an adapter's config names it: a hub id as given, a local model by its absolute folder."""
+    return str(Path(source.path).resolve()) if Path(source.path).is_dir() else params.model
+
+
+def _save_adapter(model: PeftModel, params: LLMTrainingParams, source: ModelSource, folder: Path) -> None:
+    # Whole embedding matrices are never written: rows of new tokens travel as the adapter's own tensors.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / ADAPTER_CONFIG
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base_name(params, source)
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"].sort()  # PEFT writes a set: its order changes from run to run
+    write_json(path, config)
+
+
+def _save_weights(model: PreTrainedModel, source: ModelSource, folder: Path) -> None:
+    """Write all weights in the precision that the base was published in (32-bit masters are rounded to it)."""
+    dtype = _stored_dtype(source) or model.dtype
+    model.save_pretrained(str(folder), state_dict=_cast(model.state_dict(), dtype))
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**config, "dtype": str(dtype).removeprefix("torch.")})
+
+
+def _stored_dtype(source: ModelSource) -> torch.dtype | None:
+    config = AutoConfig.from_pretrained(source.path, trust_remote_code=allows_remote_code(), **source.load_arguments)
+    return config.dtype if isinstance(config.dtype, torch.dtype) else None
+
+
+def _cast(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Floating tensors as `dtype` on the CPU; tensors that shared memory (tied weights) still do."""
+    cast: dict[tuple[int, torch.Size], Tensor] = {}
+    result: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if key not in cast:
+            cast[key] = tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
+        result[name] = cast[key]
+    return result
+
+
+def _save_tokenizer(loaded: LoadedTokenizer, params: LLMTrainingParams, folder: Path) -> None:
+    tokenizer = loaded.tokenizer
+    tokenizer.save_pretrained(str(folder))
+    if params.padding is None:
+        return
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**config, "padding_side": params.padding})

@@ -1,0 +1,168 @@
+"""The worker entry `generate`: chat, answers to a list of prompts, merging.
+
+Arguments: what to do, and a JSON object with the fields of the request (the front door has parsed the user's flags).
+The hub token comes in the environment (HF_TOKEN).  Errors are worded and turned into exit codes by __main__.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from autotrain import log
+from autotrain.errors import ConfigError, Interrupted
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A conversation in the terminal with the model in `model`."""
+
+    model: str
+    base: bool = False
+    system: str | None = None
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class AnswersRequest(ChatRequest):
+    """Answers to `prompt`, or to the prompts in the file `prompts`, as JSONL into `output` or onto stdout."""
+
+    prompt: str | None = None
+    prompts: str | None = None
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """An adapter merged into its base."""
+
+    adapter_path: str
+    output_folder: str
+    base_model_path: str | None = None
+    pad_to_multiple_of: int | None = None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what `argv` asks: ["chat" | "answers" | "merge", JSON]."""
+    entries = {"chat": _chat, "answers": _answers, "merge": _merge}
+    if len(argv) != 2 or argv[0] not in entries:
+        raise ConfigError("generate takes chat, answers or merge, and a JSON object; use autotrain chat | generate | tools")
+    _quiet_libraries()
+    entries[argv[0]](json.loads(argv[1]))
+    return 0
+
+
+def _chat(fields: dict[str, Any]) -> None:
+    from autotrain.output.chat import chat
+
+    request = ChatRequest(**fields)
+    loaded, settings = _load(request)
+    chat(loaded, request.model, settings, system=request.system, base=request.base)
+
+
+def _answers(fields: dict[str, Any]) -> None:
+    from autotrain.output.prompts import read_prompts
+
+    request = AnswersRequest(**fields)
+    # Read before the model is loaded: a bad file costs no wait.
+    prompts = read_prompts(Path(request.prompts)) if request.prompts else [request.prompt or ""]
+    loaded, settings = _load(request)
+    if request.output is None:
+        _write_answers(loaded, settings, request, prompts, sys.stdout)
+        return
+    with Path(request.output).open("w", encoding="utf-8") as file:
+        _write_answers(loaded, settings, request, prompts, file)
+    log.info(f"{len(prompts)} answers in {request.output}")
+
+
+def _merge(fields: dict[str, Any]) -> None:
+    from autotrain.base_models import find_model
+    from autotrain.output.bases import read_adapter
+    from autotrain.output.merge import merge_adapter
+    from autotrain.output.targets import find_target
+
+    request = MergeRequest(**fields)
+    folder = Path(request.adapter_path)
+    read_adapter(folder)  # a folder without one is refused before anything is loaded
+    base = find_model(request.base_model_path) if request.base_model_path else find_target(str(folder)).model
+    merge_adapter(
+        base,
+        folder,
+        Path(request.output_folder),
+        token=os.environ.get("HF_TOKEN"),
+        pad_to_multiple_of=request.pad_to_multiple_of,
+    )
+    log.info(f"the merged model is in {request.output_folder}; try it: autotrain chat {request.output_folder}")
+
+
+def _load(request: ChatRequest) -> Any:
+    """The model and the settings of its answers."""
+    import torch
+
+    from autotrain.output.generate import AnswerSettings, load_for_generation
+
+    torch.manual_seed(request.seed)
+    log.info(f"loading {request.model} …")
+    loaded = load_for_generation(request.model, base=request.base, token=os.environ.get("HF_TOKEN"))
+    return loaded, AnswerSettings(request.max_new_tokens, request.temperature, request.top_p)
+
+
+def _write_answers(loaded: Any, settings: Any, request: AnswersRequest, prompts: Sequence[Any], file: TextIO) -> None:
+    """One JSON line a prompt, each written whole before the next begins."""
+    from autotrain.output.generate import answer
+
+    progress = _Progress(len(prompts))
+    for number, prompt in enumerate(prompts):
+        turns = _with_system(prompt, request.system) if loaded.is_chat else prompt
+        try:
+            line = {"prompt": prompt, "answer": answer(loaded, turns, settings).strip()}
+            if request.base:
+                line["base_answer"] = answer(loaded, turns, settings, of_base=True).strip()
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"interrupted; {number} of {len(prompts)} answers were written", 2) from error
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.flush()
+        progress.show(number + 1)
+
+
+def _with_system(prompt: Any, system: str | None) -> Any:
+    if not system:
+        return prompt
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+    if turns and turns[0].get("role") == "system":
+        return turns
+    return [{"role": "system", "content": system}, *turns]
+
+
+class _Progress:
+    """How many answers are done, on stderr: a line that is rewritten in a terminal, else a line now and then."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._start = time.monotonic()
+        self._is_terminal = sys.stderr.isatty() and not sys.stdout.isatty()
+
+    def show(self, done: int) -> None:
+        if self._total == 1:
+            return
+        left_seconds = (time.monotonic() - self._start) / done * (self._total - done)
+        line = f"{done} of {self._total} answers, about {left_seconds:.0f} s left"
+        if self._is_terminal:
+            sys.stderr.write(f"\r\x1b[K{line}" + ("\n" if done == self._total else ""))
+            sys.stderr.flush()
+        elif done == self._total or done % max(1, self._total // 10) == 0:
+            log.info(line)
+
+
+def _quiet_libraries() -> None:
+    """Keep the libraries' own bars and remarks out of a conversation.  Works before they are imported."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
