@@ -34,13 +34,17 @@ def resolve_lengths(params: LLMTrainingParams, tokenizer_limit: int, model_limit
     sizes = params.block_size if isinstance(params.block_size, list) else [params.block_size]
     if sizes == [-1]:
         sizes = [min(DEFAULT_BLOCK_SIZE, longest)]
-        log.info(f"block_size: {sizes[0]} tokens (the smaller of {DEFAULT_BLOCK_SIZE} and the longest allowed, {longest})")
+        if sizes[0] < min(DEFAULT_BLOCK_SIZE, params.model_max_length):
+            log.notice(f"block_size is {sizes[0]}, the limit of the {owner}")
     largest = max(sizes)
     if own_limit is not None and largest > own_limit:
-        raise ConfigError(f"block_size ({largest}) is larger than the limit of the {owner} ({own_limit} tokens); lower block_size")
+        raise ConfigError(
+            f"block_size ({largest}) is larger than the limit of the {owner} ({own_limit} tokens); lower block_size"
+        )
     if largest > longest:
         raise ConfigError(
-            f"block_size ({largest}) must not be larger than model_max_length ({longest}); lower block_size or raise model_max_length"
+            f"block_size ({largest}) must not be larger than model_max_length ({longest}); "
+            "lower block_size or raise model_max_length"
         )
     return Lengths(largest, tuple(sorted(sizes)), longest)
 

@@ -88,8 +88,10 @@ def _read_csv(path: Path) -> Rows:
             return
         except csv.Error as error:
             if "unexpected end of data" in str(error) or "field larger" in str(error):
-                raise DataError(f"{origin}: a quote that opens in this row is never closed; write \"\" for a quote in a cell") from None
-            yield BadRow(origin, f"broken CSV: {error}; a quote inside a quoted cell is written \"\"")
+                raise DataError(
+                    f'{origin}: a quote that opens in this row is never closed; write "" for a quote in a cell'
+                ) from None
+            yield BadRow(origin, f'broken CSV: {error}; a quote inside a quoted cell is written ""')
             continue
         if not cells:
             continue
@@ -109,7 +111,9 @@ def _read_header(path: Path, reader: Any) -> list[str]:
     if not header:
         raise DataError(f"{path}:1: the file is empty; the first line of a CSV file names the columns")
     if header[0].lstrip().startswith(("{", "[{")):
-        raise DataError(f"{path}:1: this is JSON, though the file's name says CSV; rename it to {path.with_suffix('.jsonl').name}")
+        raise DataError(
+            f"{path}:1: this is JSON, though the file's name says CSV; rename it to {path.with_suffix('.jsonl').name}"
+        )
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(f"{path}:1: the header names the column {twice[0]!r} twice; rename one of them")

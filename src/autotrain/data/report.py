@@ -40,7 +40,13 @@ class RowsReport:
         first = self._first[split, reason]
         if len(first) < NUM_FIRST_ROWS:
             first.append(f"{origin}: {detail or reason}")
-        entry: dict[str, Any] = {"split": split, "file": origin.file, "line": origin.line, "what": "left out", "reason": reason}
+        entry: dict[str, Any] = {
+            "split": split,
+            "file": origin.file,
+            "line": origin.line,
+            "what": "left out",
+            "reason": reason,
+        }
         self._note({**entry, "detail": detail} if detail else entry)
 
     def cut(self, split: str, origin: Origin, tokens_kept: int, tokens_cut: int) -> None:
@@ -77,6 +83,10 @@ class RowsReport:
         with Path(path).open("w", encoding="utf-8") as file:
             shutil.copyfileobj(self._entries, file)
         self._entries.seek(0, 2)
+
+    def close(self) -> None:
+        """Delete the temporary file, if there is one."""
+        self._entries.close()
 
     def _note(self, entry: dict[str, Any]) -> None:
         self._entries.write(json.dumps(entry, ensure_ascii=False) + "\n")

@@ -59,7 +59,12 @@ class ExampleStore:
             start, end = self._token_starts[number], self._token_starts[number + 1]
             parent = self._parents[number]
             segments.append(
-                Segment(np.array(ids[start:end]), np.array(trained[start:end]), None if parent < 0 else parent, self._sequences[number])
+                Segment(
+                    np.array(ids[start:end]),
+                    np.array(trained[start:end]),
+                    None if parent < 0 else parent,
+                    self._sequences[number],
+                )
             )
         return Example(tuple(segments), self._num_sequences[index])
 

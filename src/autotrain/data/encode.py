@@ -1,0 +1,101 @@
+"""Text with marked spans becomes token ids with marks, and no token is on both sides of a border."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autotrain.data.chat import Span
+from autotrain.data.messages import RowProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A text and the character ranges in it that are trained on, in order."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """ids: (length,) int32.  trained: (length,) bool."""
+
+    ids: np.ndarray
+    trained: np.ndarray
+
+
+class SpanEncoder:
+    """Encodes as transformers' apply_chat_template does: the whole text, without adding special tokens."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, texts: Sequence[Marked]) -> list[Encoded | RowProblem]:
+        """Encode many texts at once; a text whose spans can't be kept apart gives a RowProblem."""
+        if not self._tokenizer.is_fast:
+            return [self._encode_pieces(marked, self._ids(marked.text)) for marked in texts]
+        batch = self._tokenizer(
+            [marked.text for marked in texts],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        rows = zip(texts, batch["input_ids"], batch["offset_mapping"], strict=True)
+        return [self._mark(marked, ids, offsets) for marked, ids, offsets in rows]
+
+    def _mark(self, marked: Marked, ids: list[int], offsets: list[tuple[int, int]]) -> Encoded | RowProblem:
+        if marked.spans == ((0, len(marked.text)),):
+            return Encoded(np.array(ids, np.int32), np.ones(len(ids), np.bool_))
+        start, end = np.array(offsets, np.int64).reshape(-1, 2).T
+        # Byte-level tokenizers leave the space before a word out of its offsets; it belongs to the token all the same.
+        start = np.minimum(start, np.concatenate([[0], end[:-1]]))
+        trained = np.zeros(len(ids), np.bool_)
+        for first, last in marked.spans:
+            for border in (first, last):
+                if np.any((start < border) & (border < end)):
+                    return self._encode_pieces(marked, ids)
+            trained |= (start >= first) & (end <= last) & (end > first)
+        return Encoded(np.array(ids, np.int32), trained)
+
+    def _encode_pieces(self, marked: Marked, whole: list[int]) -> Encoded | RowProblem:
+        """Cut the text at the borders and encode the pieces, as inference does with prompt and answer."""
+        pieces = _cut(marked)
+        for encode in (self._ids, self._ids_after_newline):
+            encoded = [
+                (encode(text) if number else self._ids(text), trained) for number, (text, trained) in enumerate(pieces)
+            ]
+            ids = [token_id for piece, _ in encoded for token_id in piece]
+            if ids == whole or self._text(ids) == self._text(whole):
+                trained = np.repeat([is_trained for _, is_trained in encoded], [len(piece) for piece, _ in encoded])
+                return Encoded(np.array(ids, np.int32), trained.astype(np.bool_))
+        return RowProblem(
+            "the tokenizer joins the end of a prompt with the beginning of an answer, and cutting there changes the text; "
+            "set train_on_prompt: true to train on everything, or use another chat_template"
+        )
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+    def _ids_after_newline(self, text: str) -> list[int]:
+        """SentencePiece puts a space before a text, but not after a newline."""
+        newline = self._ids("\n")
+        ids = self._ids("\n" + text)
+        return ids[len(newline) :] if ids[: len(newline)] == newline else self._ids(text)
+
+    def _text(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def _cut(marked: Marked) -> list[tuple[str, bool]]:
+    """The text in pieces, with whether each is trained on."""
+    pieces: list[tuple[str, bool]] = []
+    position = 0
+    for first, last in marked.spans:
+        pieces += [(marked.text[position:first], False), (marked.text[first:last], True)]
+        position = last
+    pieces.append((marked.text[position:], False))
+    return [(text, trained) for text, trained in pieces if text]

@@ -1,0 +1,202 @@
+"""Samples become examples: what each trainer makes of texts and conversations, row by row, in one pass."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from autotrain.data.chat import ChatTemplate
+from autotrain.data.encode import Encoded, Marked, SpanEncoder
+from autotrain.data.lengths import Lengths
+from autotrain.data.messages import RowProblem
+from autotrain.data.report import CUT_AWAY, MALFORMED, NO_ASSISTANT_TURN, NOTHING_TO_TRAIN, RowsReport
+from autotrain.data.samples import Source
+from autotrain.data.store import ExampleStore, num_targets
+from autotrain.data.tokenizer import LoadedTokenizer
+from autotrain.errors import DataError
+from autotrain.trainers.clm.params import LLMTrainingParams
+from autotrain.types import Conversation, Example, Origin, Segment, Text
+
+WINDOW_ROWS = 1000
+
+Tokens = tuple[Origin, Encoded]
+
+
+def load_examples(
+    params: LLMTrainingParams, source: Source, loaded: LoadedTokenizer, lengths: Lengths, report: RowsReport
+) -> ExampleStore:
+    """Tokenize a split, streaming.  Rows left out or cut are entered into `report`.
+
+    Raises DataError for malformed rows (unless skip_bad_rows) and if no row is left.
+    """
+    store = ExampleStore()
+    try:
+        rows = _tokenize(params, source, loaded, report)
+        if params.trainer == "default":
+            _store_stream(rows, store, source.split, lengths.block_size, report)
+        else:
+            _store_rows(rows, store, source.split, lengths.block_size, report)
+        _refuse_bad_rows(params, source, report)
+        if not len(store):
+            raise DataError(_nothing_left(source, report))
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _refuse_bad_rows(params: LLMTrainingParams, source: Source, report: RowsReport) -> None:
+    num_bad = report.num_left_out(source.split, MALFORMED)
+    if not num_bad or params.skip_bad_rows:
+        return
+    first = report.first_rows(source.split, MALFORMED)
+    rows = "1 row" if num_bad == 1 else f"{num_bad} rows"
+    more = f"\n  and {num_bad - len(first)} more" if num_bad > len(first) else ""
+    raise DataError(
+        f"{source.name}: {rows} can't be used:\n  " + "\n  ".join(first) + more + "\n"
+        "Mend them, or set skip_bad_rows: true to leave such rows out and list them"
+    )
+
+
+def _nothing_left(source: Source, report: RowsReport) -> str:
+    counts = report.counts().get(source.split, {"rows_in": 0, "left_out": {}})
+    reasons = ", ".join(f"{number} {reason}" for reason, number in counts["left_out"].items())
+    why = f" ({reasons})" if reasons else ""
+    first = [row for reason in counts["left_out"] for row in report.first_rows(source.split, reason)][:1]
+    where = f"; the first: {first[0]}" if first else ""
+    return f"{source.name}: no row is left to train on, of {counts['rows_in']}{why}{where}"
+
+
+def _tokenize(params: LLMTrainingParams, source: Source, loaded: LoadedTokenizer, report: RowsReport) -> Iterator[Tokens]:
+    maker = _Maker.of(params, loaded)
+    encoder = SpanEncoder(loaded.tokenizer)
+    drafts = _drafts(maker, source, report)
+    while window := list(islice(drafts, WINDOW_ROWS)):
+        if report.num_left_out(source.split, MALFORMED) and not params.skip_bad_rows:
+            continue  # The data will be refused: read on only to count.
+        for (origin, draft), encoded in zip(window, encoder.encode([draft.marked for _, draft in window]), strict=True):
+            if isinstance(encoded, RowProblem):
+                report.left_out(source.split, origin, encoded.reason, encoded.detail)
+            else:
+                yield origin, _framed(encoded, draft)
+
+
+def _drafts(maker: "_Maker", source: Source, report: RowsReport) -> Iterator[tuple[Origin, "_Draft"]]:
+    for sample in source.samples(report):
+        try:
+            yield sample.origin, maker.draft(sample)
+        except RowProblem as problem:
+            report.left_out(source.split, sample.origin, problem.reason, problem.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A text to encode, and the ids to put before and after it unless they are there already."""
+
+    marked: Marked
+    prefix_ids: tuple[int, ...] = ()
+    suffix_ids: tuple[int, ...] = ()
+    trains_on_prefix: bool = False
+
+
+def _framed(encoded: Encoded, draft: _Draft) -> Encoded:
+    ids, trained = encoded.ids, encoded.trained
+    prefix, suffix = draft.prefix_ids, draft.suffix_ids
+    if prefix and tuple(ids[: len(prefix)]) != prefix:
+        ids = np.concatenate([np.array(prefix, np.int32), ids])
+        trained = np.concatenate([np.full(len(prefix), draft.trains_on_prefix), trained])
+    if suffix:
+        while len(ids) >= 2 * len(suffix) and tuple(ids[-2 * len(suffix) :]) == suffix * 2:
+            ids, trained = ids[: -len(suffix)], trained[: -len(suffix)]
+        if tuple(ids[-len(suffix) :]) != suffix:
+            ids = np.concatenate([ids, np.array(suffix, np.int32)])
+            trained = np.concatenate([trained, np.ones(len(suffix), np.bool_)])
+    return Encoded(ids, trained)
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """What a trainer makes of a sample."""
+
+    template: ChatTemplate
+    prefix_ids: tuple[int, ...]
+    suffix_ids: tuple[int, ...]
+    eos_token: str
+    trains_on_all: bool
+    ends_conversations: bool
+
+    @classmethod
+    def of(cls, params: LLMTrainingParams, loaded: LoadedTokenizer) -> "_Maker":
+        is_default = params.trainer == "default"
+        adds_eos = not is_default or params.add_eos_token
+        return cls(
+            template=ChatTemplate(loaded.tokenizer),
+            prefix_ids=loaded.prefix_ids,
+            suffix_ids=(loaded.eos_token_id,) if adds_eos else (),
+            eos_token=str(loaded.tokenizer.convert_ids_to_tokens(loaded.eos_token_id)),
+            trains_on_all=is_default or params.train_on_prompt,
+            ends_conversations=is_default and params.add_eos_token,
+        )
+
+    def draft(self, sample: Text | Conversation) -> _Draft:
+        return self._text(sample) if isinstance(sample, Text) else self._conversation(sample)
+
+    def _text(self, sample: Text) -> _Draft:
+        text = sample.prompt + sample.text
+        start = 0 if self.trains_on_all else len(sample.prompt)
+        return _Draft(Marked(text, ((start, len(text)),)), self.prefix_ids, self.suffix_ids, trains_on_prefix=start == 0)
+
+    def _conversation(self, sample: Conversation) -> _Draft:
+        messages = self.template.shown([dict(message) for message in sample.messages], [dict(tool) for tool in sample.tools])
+        tools = [dict(tool) for tool in sample.tools]
+        if self.trains_on_all:
+            text = self.template.render(messages, tools)
+            suffix = self.suffix_ids if self.ends_conversations and not text.rstrip().endswith(self.eos_token) else ()
+            return _Draft(Marked(text, ((0, len(text)),)), suffix_ids=suffix)
+        if not any(message["role"] == "assistant" for message in messages):
+            raise RowProblem("the conversation has no assistant turn to train on", NO_ASSISTANT_TURN)
+        rendered = self.template.render_spans(messages, tools)
+        return _Draft(Marked(rendered.text, rendered.spans))
+
+
+def _store_rows(rows: Iterable[Tokens], store: ExampleStore, split: str, block_size: int, report: RowsReport) -> None:
+    """Each row an example; its beginning is kept where it is too long."""
+    for origin, row in rows:
+        segment = Segment(row.ids[:block_size], row.trained[:block_size])
+        num_cut = len(row.ids) - len(segment.ids)
+        if not num_targets(segment):
+            if num_cut:
+                detail = f"{len(row.ids)} tokens; none of the first {block_size} is trained on"
+                report.left_out(split, origin, CUT_AWAY, detail)
+            else:
+                report.left_out(split, origin, NOTHING_TO_TRAIN, f"{len(row.ids)} tokens, none of which can be predicted")
+            continue
+        if num_cut:
+            report.cut(split, origin, len(segment.ids), num_cut)
+        store.append(Example((segment,)), origin)
+
+
+def _store_stream(rows: Iterable[Tokens], store: ExampleStore, split: str, block_size: int, report: RowsReport) -> None:
+    """Join all rows into one stream and cut it into blocks; the tail is kept, and a lone last token reported."""
+    held = np.zeros(0, np.int32)
+    held_origin: Origin | None = None
+    for origin, row in rows:
+        if not len(row.ids):
+            report.left_out(split, origin, NOTHING_TO_TRAIN, "no tokens")
+            continue
+        held_origin = origin if held_origin is None or not len(held) else held_origin
+        held = np.concatenate([held, row.ids])
+        while len(held) >= block_size:
+            _append_block(store, held[:block_size], held_origin)
+            held, held_origin = held[block_size:], origin
+    if held_origin is None or not len(held):
+        return
+    if len(held) == 1:
+        report.cut(split, held_origin, 0, 1)
+    else:
+        _append_block(store, held, held_origin)
+
+
+def _append_block(store: ExampleStore, ids: np.ndarray, origin: Origin) -> None:
+    store.append(Example((Segment(ids, np.ones(len(ids), np.bool_)),)), origin)
