@@ -10,6 +10,7 @@ from autotrain import __version__
 from autotrain.base_models import EMBEDDED, find_model, licence_of
 from autotrain.errors import ModelError
 from autotrain.log import mask
+from autotrain.output.targets import was_chat
 from autotrain.output.usage import usage
 from autotrain.run_folder import write_text
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -37,8 +38,8 @@ _MOST_CELL_CHARACTERS = 600
 def write_card(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) -> Path:
     """Write README.md into `folder`, by what lies there; returns its path.
 
-    run: as run.json, every key optional: data, results, samples, versions, device, timings, tokens, template (None:
-    trained on plain text).  Secrets are masked.
+    run: as run.json, every key optional: data, results, samples, versions, device, timings, tokens, resolved.
+    Secrets are masked.
     """
     is_adapter = (folder / "adapter_config.json").is_file()
     is_chat = _is_chat(folder, params, run)
@@ -58,10 +59,9 @@ def write_card(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) 
 
 
 def _is_chat(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) -> bool:
-    if "template" in run:
-        return run["template"] is not None
-    if params.is_explicit("chat_template"):
-        return params.chat_template is not None
+    known = was_chat(params, run)
+    if known is not None:
+        return known
     config = folder / "tokenizer_config.json"
     return (folder / "chat_template.jinja").is_file() or (
         config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8")
@@ -108,8 +108,7 @@ def _section(title: str, body: str) -> str:
 def _results(run: Mapping[str, Any]) -> str:
     results = run.get("results") or {}
     rows = [(label, _number(results[key])) for key, label in _LOSSES.items() if results.get(key) is not None]
-    if run.get("tokens") is not None:
-        rows.append(("tokens trained on", _number(run["tokens"])))
+    rows.extend((f"in one pass: {name}", shown) for name, shown in _flat(run.get("tokens") or {}))
     timings = run.get("timings") or {}
     if timings.get("train_seconds") is not None:
         rows.append(("training time", f"{timings['train_seconds']:.0f} s"))

@@ -1,18 +1,15 @@
 """Prompts read from a file: lines of text, or rows with a prompt, a text or a conversation."""
 
-import ast
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+from autotrain.data.messages import RowProblem, parse_messages
 from autotrain.data.read import BARE, READERS, BadRow, read_rows
 from autotrain.errors import DataError
-from autotrain.output.generate import Prompt
+from autotrain.output.generate import Message, Prompt
 
 _COLUMNS = ("messages", "conversations", "prompt", "text")
-_SHAREGPT_ROLES = MappingProxyType({"human": "user", "gpt": "assistant"})
 
 
 def read_prompts(path: Path) -> list[Prompt]:
@@ -44,7 +41,7 @@ def _prompt(row: Mapping[str, Any], where: str) -> Prompt:
     value = row[column]
     if column in ("prompt", "text") and isinstance(value, str):
         return value
-    return _messages(_parse(value, where), where)
+    return _messages(value, where)
 
 
 def _name_bare(value: Any) -> Mapping[str, Any]:
@@ -54,32 +51,14 @@ def _name_bare(value: Any) -> Mapping[str, Any]:
     return {"messages": value}
 
 
-def _parse(value: Any, where: str) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        pass
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError) as error:
-        raise DataError(f"{where}: the messages are neither JSON nor a Python list") from error
-
-
-def _messages(value: Any, where: str) -> Prompt:
+def _messages(cell: Any, where: str) -> Prompt:
     """Messages up to the question: answers at the end are left out."""
-    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
-        raise DataError(f"{where}: messages are a list of objects with role and content")
-    turns = [_openai_form(turn) for turn in value]
+    try:
+        turns: list[Message] = list(parse_messages(cell))
+    except RowProblem as problem:
+        raise DataError(f"{where}: {problem.detail}") from problem
     while turns and turns[-1].get("role") == "assistant":
         turns.pop()
     if not turns:
         raise DataError(f"{where}: the conversation has no turn to answer")
     return turns
-
-
-def _openai_form(turn: Mapping[str, Any]) -> Mapping[str, Any]:
-    if "from" not in turn:
-        return turn
-    return {"role": _SHAREGPT_ROLES.get(str(turn["from"]), turn["from"]), "content": turn.get("value", "")}

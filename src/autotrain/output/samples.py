@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
+from autotrain.data.chat import ChatTemplate
+from autotrain.data.messages import RowProblem
 from autotrain.data.tokenizer import LoadedTokenizer
 from autotrain.models.forward import Policy
 from autotrain.output.ends import generation_config_of, with_ends
@@ -55,15 +58,19 @@ def answer_prompts(
     policy.eval()
     try:
         with torch.random.fork_rng(devices), torch.no_grad(), policy.stock_attention():
-            return [_answer(policy, loaded, prompt, max_new_tokens) for prompt in prompts]
+            answers = [_answer(policy, loaded, prompt, max_new_tokens) for prompt in prompts]
+            return [answer for answer in answers if answer is not None]
     finally:
         for module, mode in modes:
             module.training = mode
 
 
-def _answer(policy: Policy, loaded: LoadedTokenizer, prompt: SamplePrompt, max_new_tokens: int) -> dict[str, str]:
+def _answer(policy: Policy, loaded: LoadedTokenizer, prompt: SamplePrompt, max_new_tokens: int) -> dict[str, str] | None:
     tokenizer = loaded.tokenizer
-    ids, shown, reference = _encode(loaded, prompt)
+    try:
+        ids, shown, reference = _encode(loaded, prompt)
+    except RowProblem:
+        return None  # such a row isn't trained on either
     ends = with_ends(generation_config_of(policy.causal_lm), tokenizer, *loaded.stop_token_ids)
     config = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends.eos_token_id, pad_token_id=ends.pad_token_id
@@ -75,18 +82,21 @@ def _answer(policy: Policy, loaded: LoadedTokenizer, prompt: SamplePrompt, max_n
     return {"prompt": shown, "reference": reference, "answer": answer}
 
 
+@lru_cache(maxsize=1)
+def _chat_template(tokenizer: Any) -> ChatTemplate:
+    """One object a run, so that it says what it can't show only once."""
+    return ChatTemplate(tokenizer)
+
+
 def _encode(loaded: LoadedTokenizer, prompt: SamplePrompt) -> tuple[Tensor, str, str]:
     """Ids (1, tokens) of the prompt, the prompt as shown, and the reference."""
     tokenizer = loaded.tokenizer
     if prompt.messages:
-        encoded = tokenizer.apply_chat_template(
-            [dict(turn) for turn in prompt.messages],
-            tools=[dict(tool) for tool in prompt.tools] or None,
-            add_generation_prompt=True,
-            return_tensors="pt",
-            return_dict=True,
-        )
-        return encoded["input_ids"], _last_content(prompt.messages), prompt.reference
+        template = _chat_template(tokenizer)
+        messages, tools = [dict(turn) for turn in prompt.messages], [dict(tool) for tool in prompt.tools]
+        text = template.render(template.shown(messages, tools), tools, prompt=True)
+        ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        return ids, _last_content(prompt.messages), prompt.reference
     ids = tokenizer(prompt.text, return_tensors="pt")["input_ids"]
     if prompt.is_whole:
         return ids, prompt.text, prompt.reference
@@ -102,7 +112,8 @@ def _prompt_of(sample: Text | Conversation) -> SamplePrompt | None:
             return SamplePrompt(text=sample.prompt, reference=sample.text)
         return SamplePrompt(text=sample.text, is_whole=False) if sample.text.strip() else None
     for index, turn in enumerate(sample.messages):
-        if index > 0 and turn.get("role") == "assistant" and turn.get("content"):
+        is_asked = index > 0 and sample.messages[index - 1].get("role") in ("user", "tool")
+        if is_asked and turn.get("role") == "assistant" and turn.get("content"):
             return SamplePrompt(messages=sample.messages[:index], tools=sample.tools, reference=str(turn["content"]))
     return None
 

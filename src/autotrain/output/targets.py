@@ -1,8 +1,10 @@
 """What a user may name to generate with: a run, an adapter, a model folder, a GGUF file, a hub id, an embedded model."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -35,7 +37,7 @@ def find_target(name: str) -> Target:
     params = _read_params(folder)
     if params is None:
         return _plain_folder(folder)
-    is_chat = _was_chat(folder, params)
+    is_chat = was_chat(params, _read_run(folder))
     if (folder / ADAPTER_CONFIG).is_file():
         base = find_model(params.model)
         return Target(base, adapter=folder, base=base, folder=folder, is_chat=is_chat)
@@ -71,15 +73,19 @@ def _read_params(folder: Path) -> LLMTrainingParams | None:
         return None  # another tool's file of the same name
 
 
-def _was_chat(folder: Path, params: LLMTrainingParams) -> bool | None:
-    """Whether the run trained on conversations: by what run.json recorded, or by the parameters."""
+def _read_run(folder: Path) -> Mapping[str, Any]:
     path = folder / RUN_FILE
     try:
-        run = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError:
-        run = {}
-    if "template" in run:
-        return run["template"] is not None
+        return {}
+
+
+def was_chat(params: LLMTrainingParams, run: Mapping[str, Any]) -> bool | None:
+    """Whether a run trained on conversations: by what run.json recorded, else by the parameters; None: can't be told."""
+    resolved = run.get("resolved") or {}
+    if "chat_template" in resolved:
+        return resolved["chat_template"] is not None
     if params.chat_template is not None:
         return True
     return False if params.is_explicit("chat_template") else None
