@@ -16,13 +16,13 @@ from autotrain.backends.base import Job, Outcome, Plan
 from autotrain.backends.child import die_with_parent, wait_for
 from autotrain.errors import DeviceError
 from autotrain.home import home
+from autotrain.run_folder import is_run
 from autotrain.runs import forget, register
 
 NAMES = ("local", "local-cli", "local-ui")
 
 # Long enough for any worker to have read its parameters.
 STALE_SECONDS = 24 * 3600.0
-REFUSED = 2
 
 
 def open_backend(name: str) -> "LocalBackend":
@@ -53,8 +53,8 @@ def run_worker(entry: str, job: Job, options: Sequence[str] = (), *, backend: st
         process = _spawn(worker_command(entry, str(file), options), worker_environment(job))
         entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
         exit_code = wait_for(process)
-        if exit_code == REFUSED and entry_id is not None:
-            forget(entry_id)
+        if entry_id is not None and not is_run(job.folder):
+            forget(entry_id)  # refused before it began
         return Outcome(process.pid, exit_code)
     finally:
         file.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ class Settings(BaseModel):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The name in `known` that `name` was most likely meant to be, or None."""
-    by_spelling = {one.lower().replace("-", "_"): one for one in known}
+    by_spelling = {one.lower().replace("-", "_"): one for one in reversed(list(known))}
     matches = difflib.get_close_matches(name.lower().replace("-", "_"), by_spelling, n=1, cutoff=0.6)
     return by_spelling[matches[0]] if matches else None
 

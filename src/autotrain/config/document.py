@@ -76,6 +76,7 @@ def _neighbours(path: Path) -> str:
 
 
 def _fetch(source: str) -> bytes:
+    import http.client
     import urllib.error
     import urllib.request
 
@@ -83,8 +84,11 @@ def _fetch(source: str) -> bytes:
         with urllib.request.urlopen(source, timeout=TIMEOUT_SECONDS) as response:
             status, body = response.status, response.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as problem:
+        problem.close()
         raise ConfigError(f"{source}: the server answered {problem.code} {problem.reason}; check the address") from problem
-    except (OSError, ValueError) as problem:  # URLError and timeouts are OSErrors
+    except urllib.error.URLError as problem:
+        raise ConfigError(f"{source}: can't be fetched: {problem.reason}; check the address and the network") from problem
+    except (OSError, ValueError, http.client.HTTPException) as problem:
         raise ConfigError(f"{source}: can't be fetched: {problem}; check the address and the network") from problem
     if status != 200:
         raise ConfigError(f"{source}: the server answered {status}, not 200; check the address")
@@ -120,6 +124,17 @@ def _parse_json(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
 
 
 def _parse_yaml(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
+    try:
+        return _compose(text, source)
+    except yaml.MarkedYAMLError as problem:
+        raise ConfigError(_yaml_message(problem, source)) from problem
+    except (yaml.YAMLError, ValueError) as problem:
+        raise ConfigError(f"{source}: not valid YAML: {str(problem).splitlines()[0]}") from problem
+    except RecursionError as problem:
+        raise ConfigError(f"{source}: nested too deep for a config") from problem
+
+
+def _compose(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -128,12 +143,6 @@ def _parse_yaml(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
         lines: dict[KeyPath, int] = {}
         _collect_lines(node, (), lines, source)
         return loader.construct_document(node), lines
-    except yaml.MarkedYAMLError as problem:
-        raise ConfigError(_yaml_message(problem, source)) from problem
-    except (yaml.YAMLError, ValueError) as problem:
-        raise ConfigError(f"{source}: not valid YAML: {problem}") from problem
-    except RecursionError as problem:
-        raise ConfigError(f"{source}: nested too deep for a config") from problem
     finally:
         loader.dispose()
 

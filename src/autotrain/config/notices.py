@@ -18,11 +18,6 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[LLMTrainingParams], bool], str], 
     (("use_flash_attention_2", "unsloth"), lambda params: True, _OWN_ATTENTION),
     (("padding",), lambda params: True, "only goes into the saved tokenizer; training doesn't depend on it"),
     (("distributed_backend",), lambda params: True, "has no effect; this version trains on one device"),
-    (
-        ("model_ref",),
-        lambda params: params.trainer == "dpo" and params.model_ref == params.model,
-        "is the base model anyway",
-    ),
     (("warmup_ratio",), lambda params: params.scheduler in _WITHOUT_WARMUP, "has no effect with this scheduler"),
 )
 

@@ -1,0 +1,103 @@
+"""Signals go down, exit codes come up, and no worker outlives its launcher."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+WORKER = """\
+import pathlib, signal, sys, time
+count = 0
+def stop(number, frame):
+    global count
+    count += 1
+    pathlib.Path("signals.txt").write_text(f"{number} {count}")
+    if STUBBORN:
+        return
+    time.sleep(0.3)  # saving
+    pathlib.Path("saved.txt").write_text("saved")
+    sys.exit(128 + number)
+signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path("ready.txt").write_text(str(__import__("os").getpid()))
+for _ in range(100):
+    time.sleep(0.2)
+"""
+LAUNCHER = """\
+import subprocess, sys
+from autotrain.backends.child import die_with_parent, wait_for
+from autotrain.log import start_logging
+start_logging()
+worker = subprocess.Popen([sys.executable, "worker.py"], process_group=0, preexec_fn=die_with_parent())
+sys.exit(wait_for(worker))
+"""
+
+
+def eventually(claim: Callable[[], bool], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if claim():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def launch(folder: Path, *, stubborn: bool = False) -> "tuple[subprocess.Popen[bytes], int]":
+    """The launcher, and the worker's process id once it's ready."""
+    (folder / "worker.py").write_text(f"STUBBORN = {stubborn}\n{WORKER}")
+    process = subprocess.Popen([sys.executable, "-c", LAUNCHER], cwd=folder, start_new_session=True)
+    ready = folder / "ready.txt"
+    assert eventually(lambda: ready.exists() and ready.read_text() != "")
+    return process, int(ready.read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_launcher_lets_the_worker_save(tmp_path: Path, number: signal.Signals):
+    launcher, _ = launch(tmp_path)
+    launcher.send_signal(number)
+    assert launcher.wait(20) == 128 + number
+    assert (tmp_path / "saved.txt").exists()
+    assert (tmp_path / "signals.txt").read_text() == f"{int(number)} 1"
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_worker_once(tmp_path: Path):
+    launcher, _ = launch(tmp_path)
+    os.killpg(launcher.pid, signal.SIGINT)  # what a terminal does
+    assert launcher.wait(20) == 130
+    assert (tmp_path / "signals.txt").read_text() == "2 1"
+
+
+def test_the_second_signal_ends_a_worker_that_doesnt_stop(tmp_path: Path):
+    launcher, worker = launch(tmp_path, stubborn=True)
+    launcher.send_signal(signal.SIGINT)
+    assert eventually((tmp_path / "signals.txt").exists)
+    launcher.send_signal(signal.SIGINT)
+    assert launcher.wait(20) == 128 + signal.SIGKILL
+    assert not is_running(worker)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")
+def test_a_worker_saves_and_leaves_when_its_launcher_is_killed(tmp_path: Path):
+    launcher, worker = launch(tmp_path)
+    launcher.kill()
+    launcher.wait(20)
+    assert eventually(lambda: not is_running(worker))
+    assert (tmp_path / "saved.txt").exists()
+
+
+@pytest.mark.parametrize(("ending", "code"), [("sys.exit(2)", 2), ("pass", 0), ("os.kill(os.getpid(), 9)", 137)])
+def test_the_exit_code_is_passed_on(tmp_path: Path, ending: str, code: int):
+    (tmp_path / "worker.py").write_text(f"import os, sys\n{ending}\n")
+    assert subprocess.run([sys.executable, "-c", LAUNCHER], cwd=tmp_path, timeout=60).returncode == code
