@@ -8,6 +8,7 @@ import sys
 _LOGGER = logging.getLogger("autotrain")
 _TOKEN_PATTERN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
 _secrets: set[str] = set()
+_said: set[str] = set()
 
 
 def hide_secret(secret: str | None) -> None:
@@ -38,6 +39,7 @@ class _MaskingFormatter(logging.Formatter):
 
 def start_logging() -> None:
     """Send the log to stderr; ranks other than 0 stay silent."""
+    _said.clear()
     handler = _StandardError()
     handler.setFormatter(_MaskingFormatter("%(message)s"))
     _LOGGER.handlers[:] = [handler]
@@ -53,14 +55,22 @@ def add_log_file(path: str) -> logging.Handler:
     return handler
 
 
+def remove_log_file(handler: logging.Handler) -> None:
+    """Undo `add_log_file`."""
+    _LOGGER.removeHandler(handler)
+    handler.close()
+
+
 def info(message: str) -> None:
     """One line about the course of events."""
     _LOGGER.info(message)
 
 
 def notice(message: str) -> None:
-    """One line the user should know: a setting without effect, a value chosen for them."""
-    _LOGGER.warning("note: %s", message)
+    """One line the user should know, said once: a setting without effect, a value chosen for them."""
+    if message not in _said:
+        _said.add(message)
+        _LOGGER.warning("note: %s", message)
 
 
 def error(message: str) -> None:

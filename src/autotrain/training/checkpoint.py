@@ -15,10 +15,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -151,7 +153,7 @@ def read_checkpoint(folder: Path, step: int) -> Checkpoint:
             torch.load(path / "optimizer.pt", weights_only=True),
             torch.load(path / "random.pt", weights_only=True),
         )
-    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
         raise RunFolderError(
             f"--resume: {path} can't be read ({error}); delete this folder to resume from an earlier checkpoint"
         ) from error

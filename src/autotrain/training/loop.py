@@ -118,11 +118,11 @@ class Loop:
             while self.progress.step < parts.batches.total_steps and not self.progress.stopped_early:
                 if self._stop.asked():
                     raise Stop
+                self._take_step()
+                self._after_step(self.progress.step)
                 if self._is_out_of_time():
                     self._save()
                     return False
-                self._take_step()
-                self._after_step(self.progress.step)
         except Stop:
             self._leave()
         return True
@@ -281,5 +281,5 @@ class Loop:
         raise Interrupted(f"interrupted at step {step} of {total}; saved, continue with --resume", number)
 
     def _is_out_of_time(self) -> bool:
-        limit = self.parts.limits.max_seconds
-        return limit is not None and time.monotonic() - self._started > limit
+        limit, steps_left = self.parts.limits.max_seconds, self.parts.batches.total_steps - self.progress.step
+        return limit is not None and steps_left > 0 and time.monotonic() - self._started > limit

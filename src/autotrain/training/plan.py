@@ -7,6 +7,7 @@ import torch
 
 # A micro-batch larger than this gains nothing on a CPU and only costs memory.
 _MAX_TOKENS = {"cpu": 4096, "cuda": 65536, "mps": 8192}
+_SEARCHING_FACTOR = 4
 _USABLE_SHARE = 0.6
 _USABLE_SHARE_SEARCHING = 0.9  # auto_find_batch_size: start high, halve when memory runs out
 
@@ -35,20 +36,19 @@ def plan_memory(
     bytes_per_token: int,
     bytes_per_token_checkpointed: int,
     longest_example: int,
-    step_tokens: int,
     may_checkpoint: bool,
     search: bool,
 ) -> MemoryPlan:
     """The largest budget that fits; gradient checkpointing only if one longest example doesn't fit without.
 
-    fixed_bytes: weights, gradients and optimizer.  longest_example, step_tokens: tokens.
+    fixed_bytes: weights, gradients and optimizer.  longest_example: tokens.
     """
     usable = total_bytes * (_USABLE_SHARE_SEARCHING if search else _USABLE_SHARE) - fixed_bytes
     fits = int(max(0, usable) // bytes_per_token)
     checkpointing = fits < longest_example and may_checkpoint
     if checkpointing:
         fits = int(max(0, usable) // bytes_per_token_checkpointed)
-    ceiling = step_tokens if search else min(step_tokens, _MAX_TOKENS.get(device_type, 4096))
+    ceiling = _MAX_TOKENS.get(device_type, _MAX_TOKENS["cpu"]) * (_SEARCHING_FACTOR if search else 1)
     budget = max(longest_example, min(fits, ceiling), 64)
     reason = "activations recomputed, since memory needs it" if checkpointing else "activations kept"
     return MemoryPlan(budget, checkpointing, f"{budget:,} tokens a micro-batch, {reason}")

@@ -1,0 +1,101 @@
+"""The worker: `python -m autotrain.trainers.clm [train|inspect|generate] ...`.
+
+Exit codes: 0; 2 the user can mend it, nothing was written; 1 the run failed; 130 and 143 interrupted, saved where possible.
+"""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from autotrain import log
+from autotrain.config.base import describe
+from autotrain.errors import AutoTrainError, ConfigError
+from autotrain.run_folder import FINISHED, check_free, read_state
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the entry that `argv` names; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    entry = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "train"
+    log.start_logging()
+    log.hide_secret(os.environ.get("HF_TOKEN"))
+    try:
+        return _entry(entry)(arguments)
+    except AutoTrainError as error:
+        log.error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        log.error("interrupted; what was not saved yet is lost")
+        return 130
+    except Exception:  # noqa: BLE001  the outermost frame of the worker
+        log.error("the run failed, and not by a mistake of yours that we know of:\n" + log.mask(traceback.format_exc()))
+        return 1
+
+
+def _entry(name: str) -> Callable[[list[str]], int]:
+    if name == "generate":
+        from autotrain.trainers.clm.generate import main as generate
+
+        return generate
+    entries: dict[str, Callable[[list[str]], int]] = {"train": _train, "inspect": _inspect}
+    if name not in entries:
+        raise ConfigError(f"no worker entry '{name}'; there are train, inspect, generate")
+    return entries[name]
+
+
+def _train(arguments: list[str]) -> int:
+    options = _options().parse_args(arguments)
+    params = read_params(Path(options.training_config))
+    folder = Path(params.project_name)
+    check_free(folder, resume=options.resume, overwrite=options.overwrite)
+    state = read_state(folder)
+    if options.resume and state and state.stage == FINISHED:
+        log.info(f"{folder} is finished already, after {state.step} steps; nothing to resume")
+        return 0
+    from autotrain.trainers.clm.train import train
+
+    train(params, resume=options.resume, overwrite=options.overwrite)
+    return 0
+
+
+def _inspect(arguments: list[str]) -> int:
+    parser = _options()
+    parser.add_argument("--rows", type=int, default=3)
+    options = parser.parse_args(arguments)
+    from autotrain.trainers.clm.inspect import inspect
+
+    inspect(read_params(Path(options.training_config)), options.rows)
+    return 0
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m autotrain.trainers.clm", allow_abbrev=False)
+    parser.add_argument("--training_config", required=True, help="file of parameters, as training_params.json")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--overwrite", action="store_true")
+    return parser
+
+
+def read_params(path: Path) -> LLMTrainingParams:
+    """Parameters from a file like training_params.json.  Raises ConfigError."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--training_config: {path} can't be read as JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"--training_config: {path} holds no object of parameters")
+    try:
+        return LLMTrainingParams(**values)
+    except ValidationError as error:
+        raise describe(error, str(path)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Everything that is checked and made ready before a weight is loaded."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+import torch
+
+from autotrain import log
+from autotrain.base_models import ModelSource, find_model
+from autotrain.data.batches import Batches, make_batches
+from autotrain.data.lengths import Lengths, resolve_lengths
+from autotrain.data.report import RowsReport
+from autotrain.data.samples import Source, open_split
+from autotrain.data.store import ExampleStore
+from autotrain.data.tokenize import load_examples
+from autotrain.data.tokenizer import LoadedTokenizer, load_tokenizer
+from autotrain.models.load import Precision, choose_device, choose_precision, model_limit, read_model_config
+from autotrain.models.quantize import choose_quantization
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how it is computed."""
+
+    device: torch.device
+    precision: Precision
+    quantization: str | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained and validated on, and how it got there."""
+
+    train: ExampleStore
+    valid: ExampleStore | None
+    train_source: Source
+    valid_source: Source | None
+    batches: Batches
+    tokenizer: LoadedTokenizer
+    lengths: Lengths
+    report: RowsReport
+    fingerprint: dict[str, str]
+
+    def close(self) -> None:
+        self.train.close()
+        if self.valid is not None:
+            self.valid.close()
+        self.report.close()
+
+
+def choose_machine(params: LLMTrainingParams) -> Machine:
+    """Device, precision and quantization; raises DeviceError for what was asked for and can't be had."""
+    device = choose_device()
+    return Machine(device, choose_precision(params, device), choose_quantization(params, device))
+
+
+def prepare_data(params: LLMTrainingParams, model: ModelSource) -> Data:
+    """Read, recognise, tokenize.  Raises DataError, ConfigError, ModelError before any weight is loaded."""
+    report = RowsReport()
+    train_source = open_split(params, "train")
+    valid_source = open_split(params, "valid") if params.valid_split else None
+    config = read_model_config(model, os.environ.get("HF_TOKEN"))
+    tokenizer = load_tokenizer(params, model, needs_chat=train_source.is_conversation)
+    limit = model_limit(config)
+    lengths = resolve_lengths(params, tokenizer.tokenizer.model_max_length, limit)
+    train = load_examples(params, train_source, tokenizer, lengths, report)
+    valid = load_examples(params, valid_source, tokenizer, lengths, report) if valid_source else None
+    fingerprint = {"train": fingerprint_of(train)} | ({"valid": fingerprint_of(valid)} if valid is not None else {})
+    batches = make_batches(train, params, lengths)
+    return Data(train, valid, train_source, valid_source, batches, tokenizer, lengths, report, fingerprint)
+
+
+def fingerprint_of(store: ExampleStore) -> str:
+    """SHA-256 over the token ids and the targets of all examples, in order."""
+    digest = hashlib.sha256()
+    for index in range(len(store)):
+        for segment in store[index].segments:
+            digest.update(segment.ids.tobytes() + segment.trained.tobytes() + b"|")
+    return digest.hexdigest()
+
+
+def find_base(params: LLMTrainingParams) -> ModelSource:
+    """The base model's place; says so when a short name stands for it."""
+    source = find_model(params.model)
+    if source.gguf_file:
+        log.info(f"base model: {params.model} ({source.gguf_file})")
+    return source

@@ -1,0 +1,19 @@
+"""Keep the libraries' own progress bars and warnings for developers out of the user's terminal."""
+
+import logging
+import warnings
+
+
+def quiet_libraries() -> None:
+    """Errors still come through; what a user can act on, this project says itself."""
+    import datasets
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    datasets.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)
+    for category in (FutureWarning, DeprecationWarning, UserWarning):
+        warnings.simplefilter("ignore", category)

@@ -1,0 +1,149 @@
+"""What a run leaves as a record: run.json, and whether a resumed run is still the same run."""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autotrain import __version__
+from autotrain.errors import RunFolderError
+from autotrain.run_folder import RUN_FILE, write_json
+from autotrain.trainers.clm.params import PARAMS_FILE, LLMTrainingParams
+from autotrain.trainers.clm.prepare import Data, Machine
+from autotrain.training.assemble import Ready
+from autotrain.training.checkpoint import Progress
+
+# What may change between the parts of a run without changing its numbers.
+MAY_CHANGE = frozenset(
+    {
+        "log",
+        "logging_steps",
+        "save_total_limit",
+        "save_steps",
+        "save_strategy",
+        "num_sample_prompts",
+        "max_hours",
+        "push_to_hub",
+        "username",
+        "token",
+        "merge_adapter",
+        "early_stopping_patience",
+    }
+)
+_LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "datasets", "bitsandbytes", "safetensors")
+
+
+def check_same_run(folder: Path, params: LLMTrainingParams) -> None:
+    """Raises RunFolderError if parameters that decide the numbers differ from those of the run in `folder`."""
+    path = folder / PARAMS_FILE
+    if not path.is_file():
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    now = json.loads(params.to_json())
+    changed = [
+        f"{name} (was {before[name]!r}, is {now[name]!r})"
+        for name in LLMTrainingParams.model_fields
+        if name in before and name not in MAY_CHANGE and before[name] != now[name]
+    ]
+    if changed:
+        raise RunFolderError(
+            f"--resume: {folder} was started with other parameters: {', '.join(changed)}; "
+            "set them back, or start anew with --overwrite or another project_name"
+        )
+
+
+def check_same_data(folder: Path, fingerprint: Mapping[str, str]) -> None:
+    """Raises RunFolderError if the tokens to train on are no longer those of the run in `folder`."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return
+    before = json.loads(path.read_text(encoding="utf-8")).get("data_fingerprint", {})
+    changed = [split for split, digest in fingerprint.items() if before.get(split, digest) != digest]
+    if changed:
+        raise RunFolderError(
+            f"--resume: the data of split {', '.join(changed)} (or its tokenizer) changed since {folder} was started, "
+            "so the run can't go on exactly; put the data back, or start anew with --overwrite"
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and the libraries that decide the numbers."""
+    installed = {"autotrain": __version__, "python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            installed[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return installed
+
+
+def results(progress: Progress) -> dict[str, Any]:
+    """Losses before and after."""
+    return {
+        "train_loss_first": progress.first_loss,
+        "train_loss_last": progress.last_loss,
+        "eval_loss_before": progress.eval_loss_before,
+        "eval_loss_last": progress.eval_loss,
+        "eval_loss": progress.best_eval_loss,
+        "best_step": progress.best_step,
+        "steps": progress.step,
+        "stopped_early": progress.stopped_early,
+    }
+
+
+def timings(progress: Progress, start_seconds: float, total_seconds: float) -> dict[str, float]:
+    """Seconds; `train_*` count optimizer steps only, over all parts of the run."""
+    return {
+        "start_seconds": round(start_seconds, 3),
+        "train_seconds": round(progress.train_seconds, 3),
+        "train_cpu_seconds": round(progress.train_cpu_seconds, 3),
+        "total_seconds": round(total_seconds, 3),
+        "tokens_per_second": round(progress.num_tokens / progress.train_seconds, 1) if progress.train_seconds else 0.0,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The device as a person would name it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()} {device.type}, {torch.get_num_threads()} threads"
+
+
+def facts(params: LLMTrainingParams, data: Data, ready: Ready, machine: Machine) -> dict[str, Any]:
+    """What is known about a run before its first step."""
+    policy = ready.policy
+    return {
+        "params": json.loads(params.to_json()),
+        "resolved": {
+            "block_size": data.lengths.block_size,
+            "chat_template": data.tokenizer.template,
+            "precision": machine.precision.name,
+            "quantization": machine.quantization,
+            "token_budget": ready.memory.token_budget,
+            "gradient_checkpointing": ready.memory.gradient_checkpointing,
+            "total_steps": data.batches.total_steps,
+            "steps_per_epoch": data.batches.steps_per_epoch,
+            "layout": policy.verdict.layout,
+        },
+        "data": data.report.counts(),
+        "data_fingerprint": data.fingerprint,
+        "tokens": {
+            split: {"tokens": int(store.num_tokens.sum()), "trained": int(store.num_trained.sum())}
+            for split, store in (("train", data.train), ("valid", data.valid))
+            if store is not None
+        },
+        "parameters": {"all": policy.num_parameters, "trained": policy.num_trainable},
+        "self_test": asdict(policy.verdict),
+        "device": device_name(machine.device),
+        "versions": versions(),
+    }
+
+
+def write(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write run.json, whole or not at all."""
+    write_json(folder / RUN_FILE, run)
