@@ -1,5 +1,6 @@
 """LoRA adapters: put on, checked, saved."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,9 @@ def add_adapter(model: PreTrainedModel, params: LLMTrainingParams, new_token_ids
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         trainable_token_indices=_trained_rows(model, new_token_ids) or None,
     )
-    adapted = get_peft_model(model, config)
+    with warnings.catch_warnings():  # PEFT asks the model in a way that transformers has deprecated
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)
     for parameter in adapted.parameters():
         if parameter.requires_grad:

@@ -1,12 +1,17 @@
 """Load a base model and make a Policy of it."""
 
+import contextlib
+import copy
+import io
 import os
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from autotrain import log
 from autotrain.base_models import ModelSource
@@ -82,9 +87,14 @@ def load_model(
     token = params.token.get_secret_value() if params.token else None
     config = read_model_config(source, token)
     dtype = precision.compute if params.peft else torch.float32
-    with explained(source.path), _no_dropout(config):
-        model = _load_weights(source, config, dtype, device, quantization, token)
-    _announce(config)
+    # The model's own dropout is off: a shared prompt would share it, and batches couldn't be cut freely.  The configuration,
+    # which is saved with the result, keeps its values.
+    dropout = _dropout_of(config)
+    silent = _with_dropout(config, [(part, name, 0.0) for part, name, _ in dropout])
+    with explained(source.path):
+        model = _load_weights(source, silent, dtype, device, quantization, token)
+    _set_dropout(model.config, dropout)
+    _announce(config, dropout)
     _grow_embeddings(model, vocabulary_size)
     torch.manual_seed(seed)
     if params.peft:
@@ -121,9 +131,26 @@ def _load_weights(
 
 def _from_pretrained(path: str | None, **arguments: Any) -> tuple[PreTrainedModel, list[str]]:
     """The model, and the names of weights that the file lacks."""
-    loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **arguments)  # pyright: ignore[reportArgumentType]
+    with _bars_on_terminals_only():
+        loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **arguments)  # pyright: ignore
     model, info = loaded
     return model, sorted(info["missing_keys"])
+
+
+@contextmanager
+def _bars_on_terminals_only() -> Generator[None]:
+    """Keep transformers' progress bars out of files and pipes, where each of their updates would be a line."""
+    if sys.stderr.isatty():
+        yield
+        return
+    was_shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # reading GGUF shows its bar whatever the switch says
+            yield
+    finally:
+        if was_shown:
+            transformers_logging.enable_progress_bar()
 
 
 # Kinds that the library would load as a causal model, though their weights look both ways.
@@ -143,32 +170,36 @@ def _check_is_causal(config: PretrainedConfig, source: ModelSource) -> None:
         )
 
 
-@contextmanager
-def _no_dropout(config: PretrainedConfig) -> Generator[None]:
-    """Build the model without dropout of its own: a shared prompt would share it, and batches couldn't be cut freely.
+Dropout = tuple[str, str, float]  # sub-configuration ("" for the whole), field, value
 
-    The configuration, which is saved with the result, keeps its values.
-    """
-    configs = [config, *(getattr(config, name) for name in config.sub_configs)]
-    found = [
+
+def _dropout_of(config: PretrainedConfig) -> list[Dropout]:
+    """The dropouts that a configuration asks for."""
+    parts = {"": config, **{name: getattr(config, name) for name in config.sub_configs}}
+    return [
         (part, name, value)
-        for part in configs
-        if isinstance(part, PretrainedConfig)
-        for name, value in part.to_dict().items()
-        if ("drop" in name and isinstance(value, float) and value > 0)
+        for part, settings in parts.items()
+        if isinstance(settings, PretrainedConfig)
+        for name, value in settings.to_dict().items()
+        if "drop" in name and isinstance(value, float) and value > 0
     ]
-    for part, name, _ in found:
-        setattr(part, name, 0.0)
-    try:
-        yield
-    finally:
-        for part, name, value in found:
-            setattr(part, name, value)
-    if found:
-        log.notice(f"dropout of the base model ({', '.join(name for _, name, _ in found)}) is off")
 
 
-def _announce(config: PretrainedConfig) -> None:
+def _with_dropout(config: PretrainedConfig, dropout: Sequence[Dropout]) -> PretrainedConfig:
+    """A copy of the configuration with other dropouts."""
+    changed = copy.deepcopy(config)
+    _set_dropout(changed, dropout)
+    return changed
+
+
+def _set_dropout(config: PretrainedConfig, dropout: Sequence[Dropout]) -> None:
+    for part, name, value in dropout:
+        setattr(getattr(config, part) if part else config, name, value)
+
+
+def _announce(config: PretrainedConfig, dropout: Sequence[Dropout]) -> None:
+    if dropout:
+        log.notice(f"dropout of the base model ({', '.join(name for _, name, _ in dropout)}) is off")
     if config.get_text_config().to_dict().get("router_aux_loss_coef"):
         log.notice("the router's auxiliary loss is off: it would depend on how a step is cut into batches")
 
