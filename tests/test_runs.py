@@ -84,7 +84,9 @@ def test_another_process_with_the_number_of_a_worker_is_no_worker():
 
 
 def test_a_running_worker_is_known_by_its_command():
-    with subprocess.Popen([sys.executable, "-c", "input()", "-m autotrain"], stdin=subprocess.PIPE) as worker:
+    command = [sys.executable, "-c", "input(chr(10))", "-m autotrain"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout and worker.stdout.read(1) == b"\n"  # it runs
         assert is_alive(worker.pid)
         worker.communicate(b"\n")
     assert not is_alive(worker.pid)
