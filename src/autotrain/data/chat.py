@@ -59,7 +59,6 @@ class ChatTemplate:
         self._source = template if isinstance(template, str) else json.dumps(template)
         self._shows_calls = "tool_calls" in self._source
         self._shows_tools = "tools" in self._source
-        self._noticed: set[str] = set()
 
     def render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = (), *, prompt: bool = False
@@ -80,12 +79,12 @@ class ChatTemplate:
     def shown(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> list[Message]:
         """The messages as the template can show them: tool calls become text where it has no place for them."""
         if tools and not self._shows_tools:
-            self._notice("the chat template has no place for tools: the column 'tools' isn't shown to the model")
+            log.notice("the chat template has no place for tools: the column 'tools' isn't shown to the model")
         if self._source.endswith(ZEPHYR) and any(message["role"] not in ZEPHYR_ROLES for message in messages):
-            self._notice("zephyr renders the roles system, user and assistant only: turns of other roles are left out")
+            log.notice("zephyr renders the roles system, user and assistant only: turns of other roles are left out")
         if self._shows_calls or not any(message.get("tool_calls") for message in messages):
             return list(messages)
-        self._notice("the chat template has no place for tool calls: they are written into the answer as JSON")
+        log.notice("the chat template has no place for tool calls: they are written into the answer as JSON")
         return [_calls_as_text(message) for message in messages]
 
     def render_spans(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> Rendered:
@@ -182,11 +181,6 @@ class ChatTemplate:
         elif before_earlier.startswith(opened):
             gaps.add(before_earlier[len(opened) :])
         return _Canonical(header, tuple(sorted(gaps, key=len, reverse=True)), closing)
-
-    def _notice(self, message: str) -> None:
-        if message not in self._noticed:
-            self._noticed.add(message)
-            log.notice(message)
 
 
 def _common_beginning(one: str, other: str) -> str:

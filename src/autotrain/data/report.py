@@ -3,9 +3,10 @@
 import json
 import shutil
 import tempfile
+import weakref
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from autotrain.types import Origin
 
@@ -16,7 +17,7 @@ NOTHING_TO_TRAIN = "nothing to train on"
 CUT_AWAY = "nothing to train on after the cut"
 
 NUM_FIRST_ROWS = 5
-SPOOL_BYTES = 1 << 20
+NUM_HELD_ENTRIES = 4096
 
 
 class RowsReport:
@@ -28,7 +29,8 @@ class RowsReport:
         self._rows_cut: Counter[str] = Counter()
         self._tokens_cut: Counter[str] = Counter()
         self._first: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-        self._entries = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES, mode="w+", encoding="utf-8")  # noqa: SIM115
+        self._held: list[str] = []
+        self._spool: IO[str] | None = None
 
     def seen(self, split: str) -> None:
         """One row was read."""
@@ -79,14 +81,23 @@ class RowsReport:
 
     def write(self, path: str | Path) -> None:
         """Write one JSON object a line for each row left out or cut."""
-        self._entries.seek(0)
         with Path(path).open("w", encoding="utf-8") as file:
-            shutil.copyfileobj(self._entries, file)
-        self._entries.seek(0, 2)
+            if self._spool is not None:
+                self._spool.seek(0)
+                shutil.copyfileobj(self._spool, file)
+            file.writelines(self._held)
 
     def close(self) -> None:
         """Delete the temporary file, if there is one."""
-        self._entries.close()
+        if self._spool is not None:
+            self._spool.close()
 
     def _note(self, entry: dict[str, Any]) -> None:
-        self._entries.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._held.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        if len(self._held) == NUM_HELD_ENTRIES:
+            if self._spool is None:
+                self._spool = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (lives as long as the report)
+                weakref.finalize(self, self._spool.close)
+            self._spool.seek(0, 2)
+            self._spool.writelines(self._held)
+            self._held.clear()

@@ -1,9 +1,12 @@
 """Tokenized examples on disk: memory holds offsets only, however many rows there are."""
 
+import shutil
 import tempfile
+import weakref
 from array import array
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import numpy as np
 
@@ -14,10 +17,10 @@ class ExampleStore:
     """Examples in a temporary directory, which goes away with `close` or with the process."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="autotrain-")
-        folder = Path(self._folder.name)
+        folder = Path(tempfile.mkdtemp(prefix="autotrain-"))
         self._ids_path, self._trained_path = folder / "ids.int32", folder / "trained.bool"
         self._ids_file, self._trained_file = self._ids_path.open("wb"), self._trained_path.open("wb")
+        self._remove = weakref.finalize(self, _remove, folder, self._ids_file, self._trained_file)
         self._ids: np.ndarray | None = None
         self._trained: np.ndarray | None = None
         self._token_starts = array("q", [0])  # per segment, and the end
@@ -87,9 +90,7 @@ class ExampleStore:
     def close(self) -> None:
         """Remove the files."""
         self._ids = self._trained = None
-        self._ids_file.close()
-        self._trained_file.close()
-        self._folder.cleanup()
+        self._remove()
 
     def __enter__(self) -> "ExampleStore":
         return self
@@ -104,6 +105,12 @@ class ExampleStore:
             self._ids = np.memmap(self._ids_path, dtype=np.int32, mode="r")
             self._trained = np.memmap(self._trained_path, dtype=np.bool_, mode="r")
         return self._ids, self._trained
+
+
+def _remove(folder: Path, *files: IO[bytes]) -> None:
+    for file in files:
+        file.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def num_targets(segment: Segment) -> int:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from types import MappingProxyType
 
-from autotrain.config.base import nearest
 from autotrain.errors import ConfigError
 from autotrain.trainers.clm.params import LLMTrainingParams
 
@@ -32,17 +31,16 @@ TEMPLATE_TOKENS = MappingProxyType(
         "zephyr": ("<|user|>", "<|assistant|>", "<|system|>", "</s>"),
     }
 )
-NAMES = ("none", "tokenizer", *OWN_TEMPLATES)
+NAMES = ("tokenizer", *OWN_TEMPLATES)
 
 
 def check_chat_template(params: LLMTrainingParams) -> None:
-    """Raise ConfigError unless chat_template is a known name or a file."""
+    """Raise ConfigError unless chat_template is a known name, or a file that is there."""
     name = params.chat_template
-    if name is None or name in NAMES or Path(name).expanduser().is_file():
-        return
-    guess = nearest(name, NAMES)
-    hint = f"did you mean '{guess}'?" if guess else f"allowed: {', '.join(NAMES)}, or the path to a Jinja file"
-    raise ConfigError(f"data.chat_template: no template and no file '{name}'; {hint}")
+    if name is not None and name not in NAMES and not Path(name).expanduser().is_file():
+        raise ConfigError(
+            f"data.chat_template: no file {name}; give the path to a Jinja file, none, or one of {', '.join(NAMES)}"
+        )
 
 
 def is_explicit_none(params: LLMTrainingParams) -> bool:
