@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTra
 
 from autotrain.base_models import ModelSource, find_model
 from autotrain.errors import ModelError
+from autotrain.models.failures import explained
 from autotrain.models.load import allows_remote_code
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -57,18 +58,16 @@ def base_of(adapter: Adapter) -> ModelSource:
 def load_base(source: ModelSource, *, dtype: torch.dtype | None, token: str | None = None) -> PreTrainedModel:
     """Load a whole causal model, dense, on the CPU, in eval mode.  dtype None: the precision it was stored in.
 
-    Raises ModelError with the reason that transformers gives.
+    Raises ModelError with the reason and what to do.
     """
     arguments: dict[str, Any] = dict(source.load_arguments)
     if source.gguf_file:
         # Without it transformers may keep the blocks packed, and refuses to save the model.
         arguments["quantization_config"] = GgufConfig(dequantize=True)
-    try:
+    with explained(source.path):
         model = AutoModelForCausalLM.from_pretrained(
             source.path, dtype=dtype or "auto", token=token, trust_remote_code=allows_remote_code(), **arguments
         )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"can't load the model {source.path}: {_first_line(error)}") from error
     return model.eval()
 
 
@@ -76,10 +75,8 @@ def load_tokenizer(folder: Path | None, source: ModelSource, token: str | None =
     """The tokenizer saved in `folder`, or else that of the model.  Raises ModelError."""
     is_saved = folder is not None and (folder / TOKENIZER_CONFIG).is_file()
     path, arguments = (str(folder), {}) if is_saved else (source.path, source.load_arguments)
-    try:
+    with explained(path):
         return AutoTokenizer.from_pretrained(path, token=token, trust_remote_code=allows_remote_code(), **arguments)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"can't load the tokenizer of {path}: {_first_line(error)}") from error
 
 
 def attach(model: PreTrainedModel, adapter: Adapter, num_tokens: int) -> PeftModel:

@@ -6,6 +6,7 @@ The hub token comes in the environment (HF_TOKEN).  Errors are worded and turned
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from autotrain import log
-from autotrain.errors import ConfigError, Interrupted
+from autotrain.errors import ConfigError, Interrupted, ModelError
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,12 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) != 2 or argv[0] not in entries:
         raise ConfigError("generate takes chat, answers or merge, and a JSON object; use autotrain chat | generate | tools")
     _quiet_libraries()
-    entries[argv[0]](json.loads(argv[1]))
+    try:
+        entries[argv[0]](json.loads(argv[1]))
+    except ModelError as error:  # worded for a config: here nobody wrote that key
+        raise ModelError(str(error).removeprefix("base_model: ")) from error
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted", signal.SIGINT) from error
     return 0
 
 
@@ -126,7 +132,7 @@ def _write_answers(loaded: Any, settings: Any, request: AnswersRequest, prompts:
             if request.base:
                 line["base_answer"] = answer(loaded, turns, settings, of_base=True).strip()
         except KeyboardInterrupt as error:
-            raise Interrupted(f"interrupted; {number} of {len(prompts)} answers were written", 2) from error
+            raise Interrupted(f"interrupted; {number} of {len(prompts)} answers were written", signal.SIGINT) from error
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
         file.flush()
         progress.show(number + 1)
