@@ -52,7 +52,7 @@ setup: $(USER_STAMP)
 
 quickstart: $(USER_STAMP)
 	@$(BIN)/autotrain --config examples/quickstart.yml --overwrite
-	@$(BIN)/autotrain generate quickstart-model --prompts examples/quickstart/prompts.txt --base
+	@$(BIN)/autotrain generate quickstart-model --prompts examples/quickstart/prompts.txt --base --max-new-tokens 100
 
 # Tests that use larger data find the folder through AUTOTRAIN_TEST_DATA, and skip without it.
 test: $(DEV_STAMP)
