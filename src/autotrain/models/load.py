@@ -20,7 +20,7 @@ from autotrain.models.adapters import add_adapter
 from autotrain.models.failures import explained
 from autotrain.models.forward import Policy
 from autotrain.models.precision import Precision, choose_device, choose_precision
-from autotrain.models.quantize import Quantization, quantization_config
+from autotrain.models.quantize import Quantization, keep_plain_layout, quantization_config
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 __all__ = ["Precision", "choose_device", "choose_precision", "load_model", "model_limit", "read_model_config"]
@@ -112,29 +112,33 @@ def _load_weights(
     quantization: Quantization | None,
     token: str | None,
 ) -> PreTrainedModel:
-    common: dict[str, Any] = {"dtype": dtype, "trust_remote_code": allows_remote_code()}
-    path: str | None = source.path
-    weights: dict[str, Any] = {"token": token, **source.load_arguments}
+    arguments: dict[str, Any] = {"config": config, "dtype": dtype}
+    stored = {"trust_remote_code": allows_remote_code(), "token": token, **source.load_arguments}
+    quantized = (
+        {"quantization_config": quantization_config(quantization, dtype), "device_map": {"": device}} if quantization else {}
+    )
     if source.gguf_file:
-        weights["quantization_config"] = GgufConfig(dequantize=True)
+        model = _from_pretrained(
+            AutoModelForCausalLM, source.path, **arguments, **stored, quantization_config=GgufConfig(dequantize=True)
+        )
+        if quantization:  # transformers can't read GGUF and quantize in one go
+            model = _from_pretrained(type(model), None, **arguments, **quantized, state_dict=model.state_dict())
+    else:
+        model = _from_pretrained(AutoModelForCausalLM, source.path, **arguments, **stored, **quantized)
     if quantization:
-        if source.gguf_file:  # transformers can't read and quantize in one go: read first
-            read, _ = _from_pretrained(path, config=config, **weights, **common)
-            path, weights = None, {"state_dict": read.state_dict()}
-        weights["quantization_config"] = quantization_config(quantization, dtype)
-        weights["device_map"] = {"": device}
-    model, missing = _from_pretrained(path, config=config, **weights, **common)
-    if missing:
-        raise ModelError(f"base_model: {source.path} lacks weights of its own model: {', '.join(missing[:3])}")
-    return model if quantization else model.to(device)  # pyright: ignore[reportArgumentType]
+        keep_plain_layout(model)
+        return model
+    return model.to(device)  # pyright: ignore[reportArgumentType]
 
 
-def _from_pretrained(path: str | None, **arguments: Any) -> tuple[PreTrainedModel, list[str]]:
-    """The model, and the names of weights that the file lacks."""
+def _from_pretrained(loader: Any, path: str | None, **arguments: Any) -> PreTrainedModel:
+    """Load a model; raises ModelError where the file lacks some of its weights, which transformers only logs."""
     with _bars_on_terminals_only():
-        loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **arguments)  # pyright: ignore
-    model, info = loaded
-    return model, sorted(info["missing_keys"])
+        model, info = loader.from_pretrained(path, output_loading_info=True, **arguments)
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(f"base_model: the file lacks weights of its own model: {', '.join(missing[:3])}")
+    return model
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """Whether the frozen base is held in 4 or 8 bits, and how transformers is told so."""
 
+import logging
 from importlib.util import find_spec
 from typing import Literal
 
 import torch
+from torch import nn
 from transformers import BitsAndBytesConfig
 
 from autotrain import log
@@ -42,12 +44,29 @@ def choose_quantization(params: LLMTrainingParams, device: torch.device) -> Quan
 
 
 def quantization_config(name: Quantization, compute_dtype: torch.dtype) -> BitsAndBytesConfig:
-    """nf4 with doubly quantized constants, or int8."""
+    """nf4 with doubly quantized constants, or int8.
+
+    int8 is without the library's way with outliers: it singles out columns by all rows of a batch, so that a sample's
+    numbers would depend on its neighbours.
+    """
     if name == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
+        # It says at every product that inputs are cast.
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute_dtype,
     )
+
+
+def keep_plain_layout(model: nn.Module) -> None:
+    """Forbid bitsandbytes to repack 4-bit weights on processors with AVX512-BF16.
+
+    It does so at the first evaluation, for good: results then round differently than before, layers whose width is no
+    multiple of the block fail, and a merge would read the packed weights as plain ones.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.support_avx512bf16_for_cpu = False  # pyright: ignore[reportArgumentType]
