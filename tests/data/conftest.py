@@ -49,7 +49,7 @@ def loaded_of(tokenizer: PreTrainedTokenizerFast, template: str | None = None) -
     """As load_tokenizer would give it, around a tokenizer at hand."""
     eos = int(tokenizer.eos_token_id)
     prefix = tuple(tokenizer("a")["input_ids"][:-1])
-    return LoadedTokenizer(tokenizer, template, (), eos, (eos,), prefix, ())
+    return LoadedTokenizer(tokenizer, template, (), eos, (eos,), prefix)
 
 
 @pytest.fixture

@@ -6,6 +6,10 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from autotrain.data.chat import ChatTemplate
 from autotrain.data.encode import Encoded, Marked, SpanEncoder
@@ -223,3 +227,69 @@ def test_templates_of_our_own_render_the_contracts_strings(template_of):
         "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\nA</s>\n<|assistant|>\n"
     )
     assert not re.search("system", template_of(ZEPHYR).render(talk(ONE_TURN)))
+
+
+@pytest.mark.parametrize("source", [CHATML, ALTERNATING])
+def test_sentencepiece_like_tokenizers_give_the_same_ids_as_at_inference(source):
+    tokenizer = metaspace_tokenizer()
+    tokenizer.chat_template = source
+    rendered = ChatTemplate(tokenizer).render_spans(talk(TWO_TURNS))
+    (encoded,) = SpanEncoder(tokenizer).encode([Marked(rendered.text, rendered.spans)])
+    assert isinstance(encoded, Encoded)
+    assert encoded.ids.tolist() == tokenizer.apply_chat_template(talk(TWO_TURNS), tokenize=True, return_dict=False)
+    pieces = [rendered.text[a:b] for a, b in rendered.spans]
+    assert tokenizer.decode(encoded.ids[encoded.trained]) == "".join(pieces).lstrip()
+
+
+def metaspace_tokenizer() -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    special = [AddedToken(name, special=True, normalized=False) for name in ("<unk>", "<s>", "</s>", *SPECIAL)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=500, special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)], show_progress=False
+    )
+    tokenizer.train_from_iterator(["the quick brown fox [INST] what is two [/INST] four"] * 3, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+class WithoutOffsets:
+    """A tokenizer that is slow: it knows ids, and not where they stand in the text."""
+
+    is_fast = False
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._tokenizer = tokenizer
+        self.decode = tokenizer.decode
+
+    def __call__(self, text: str, **options: Any) -> Any:
+        assert "return_offsets_mapping" not in options
+        return self._tokenizer(text, **options)
+
+
+def test_tokenizers_without_offsets_are_given_the_pieces(tokenizer):
+    tokenizer.chat_template = CHATML
+    rendered = ChatTemplate(tokenizer).render_spans(talk(SYSTEM))
+    marked = Marked(rendered.text, rendered.spans)
+    (fast,) = SpanEncoder(tokenizer).encode([marked])
+    (slow,) = SpanEncoder(WithoutOffsets(tokenizer)).encode([marked])
+    assert isinstance(fast, Encoded) and isinstance(slow, Encoded)
+    assert slow.ids.tolist() == fast.ids.tolist()
+    assert slow.trained.tolist() == fast.trained.tolist()
+
+
+words = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).filter(lambda text: text.strip())
+
+
+@pytest.mark.parametrize("source", [CHATML, LLAMA3, ALTERNATING, GEMMA, QWEN3, PHI3, R1])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(says=st.lists(words, min_size=2, max_size=6).filter(lambda says: len(says) % 2 == 0))
+def test_whatever_is_said_each_span_holds_the_answer_and_no_question(template_of, source, says):
+    turns = [("assistant" if number % 2 else "user", f"<<{number}>>{text}") for number, text in enumerate(says)]
+    spans = trained(template_of(source), talk(turns))
+    assert len(spans) == len(says) // 2
+    for number, span in enumerate(spans):
+        assert turns[2 * number + 1][1].strip() in span
+        assert re.findall(r"<<(\d+)>>", span) == re.findall(r"<<(\d+)>>", turns[2 * number + 1][1])

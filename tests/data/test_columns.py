@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -88,6 +89,12 @@ def test_prompt_and_completion(open_rows):
     assert messages_of(open_rows(rows, chat_template="chatml")) == [[("user", "2+2="), ("assistant", "4")]]
     as_messages = [{"prompt": OPENAI[:1], "completion": OPENAI[1:]}]
     assert messages_of(open_rows(as_messages)) == [[("user", "q"), ("assistant", "a")]]
+
+
+def test_prompt_and_completion_as_messages_in_csv(open_rows):
+    cells = [json.dumps(OPENAI[:1]), json.dumps(OPENAI[1:])]
+    text = "prompt,completion\n" + ",".join('"' + cell.replace('"', '""') + '"' for cell in cells) + "\n"
+    assert messages_of(open_rows(text, "train.csv")) == [[("user", "q"), ("assistant", "a")]]
 
 
 def test_mapped_prompt_column_is_honoured(open_rows):
@@ -196,8 +203,6 @@ def test_rows_that_are_no_conversation_are_told_by_line(open_rows, row, detail):
     assert len(list(source.samples(report))) == 2
     (first,) = report.first_rows("train", "malformed")
     assert "train.jsonl:3: " in first
-    import re
-
     assert re.search(detail, first)
 
 

@@ -55,6 +55,14 @@ def test_missing_path_names_the_nearest(write, tmp_path):
         locate("train.csv", "train")
 
 
+def test_a_misspelt_local_folder_isnt_looked_for_on_the_hub(write, tmp_path, monkeypatch):
+    write("data/chats/train.csv", "text\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"no file or folder data/chat; did you mean data/chats\?"):
+        locate("data/chat", "train")
+    assert locate("data/other", "train") == HubSplit("data/other", None, "train")
+
+
 def test_unknown_extension_is_refused(write):
     with pytest.raises(DataError, match=r"a\.xlsx is no data file; its name must end in \.csv, \.jsonl"):
         locate(str(write("a.xlsx", "x")), "train")

@@ -94,5 +94,5 @@ def test_missing_tokenizer_is_a_model_error(tmp_path):
 
 
 def test_embedded_model_owns_all_that_its_template_needs(smollm2):
-    assert (smollm2.template, smollm2.new_token_ids, smollm2.prefix_ids, smollm2.suffix_ids) == ("tokenizer", (), (), ())
+    assert (smollm2.template, smollm2.new_token_ids, smollm2.prefix_ids) == ("tokenizer", (), ())
     assert smollm2.stop_token_ids == (2,)

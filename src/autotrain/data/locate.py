@@ -54,7 +54,14 @@ def describe_missing(data_path: str) -> str:
 
 def _is_local_name(name: str) -> bool:
     suffix = Path(name).suffix.lower()
-    return suffix in READERS or name.startswith((".", "~", "/")) or not _HUB_NAME.fullmatch(name)
+    return suffix in READERS or name.startswith((".", "~", "/")) or not _HUB_NAME.fullmatch(name) or _is_misspelt(Path(name))
+
+
+def _is_misspelt(path: Path) -> bool:
+    """Whether a name such as `data/chats` comes close to something in a local folder `data`."""
+    if len(path.parts) < 2 or not path.parent.is_dir():
+        return False
+    return bool(difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1, cutoff=0.6))
 
 
 def _checked(path: Path) -> Path:

@@ -12,7 +12,7 @@ from autotrain import log
 from autotrain.data.columns import Form, column_names, recognise
 from autotrain.data.hub import HubRows
 from autotrain.data.locate import locate
-from autotrain.data.messages import Message, RowProblem, is_empty, parse_messages, parse_tools
+from autotrain.data.messages import Message, RowProblem, chat_form, is_empty, parse_messages, parse_tools
 from autotrain.data.read import BadRow, Rows, read_rows
 from autotrain.data.report import EMPTY, MALFORMED, NUM_FIRST_ROWS, RowsReport
 from autotrain.data.templates import check_chat_template, is_explicit_none
@@ -131,7 +131,7 @@ def _prompts_are_conversations(params: LLMTrainingParams, form: Form, rows: list
         return True
     answers = [row.cells.get(form.text) for row in rows]
     prompts = [row.cells.get(form.prompt or "") for row in rows]
-    if not any(isinstance(cell, list) for cell in (*answers, *prompts)):
+    if not any(chat_form(cell) for cell in (*answers, *prompts)):
         return False
     if is_explicit_none(params):
         raise DataError(
@@ -170,7 +170,7 @@ def _conversation(messages: list[Message], origin: Origin, tools: tuple[Message,
 def _side(cells: Mapping[str, Any], column: str, role: str) -> list[Message]:
     """A prompt or an answer: text is one turn; a list of messages is taken as it is."""
     cell = cells.get(column)
-    if isinstance(cell, str):
+    if isinstance(cell, str) and not chat_form(cell):
         return [{"role": role, "content": _text(cells, column)}]
     return parse_messages(cell)
 

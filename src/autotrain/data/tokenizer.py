@@ -22,7 +22,7 @@ class LoadedTokenizer:
     template: "tokenizer", "chatml", "zephyr" or "jinja": what conversations are rendered with; None: no conversations.
     new_token_ids: ids whose embedding rows are new and must be trained.
     eos_token_id: ends a text, or an assistant's turn.  stop_token_ids: where generation should stop, that one first.
-    prefix_ids, suffix_ids: what the tokenizer puts around a text by habit.
+    prefix_ids: what the tokenizer puts before a text by habit, such as BOS.
     """
 
     tokenizer: Any
@@ -31,7 +31,6 @@ class LoadedTokenizer:
     eos_token_id: int
     stop_token_ids: tuple[int, ...]
     prefix_ids: tuple[int, ...]
-    suffix_ids: tuple[int, ...]
 
 
 def load_tokenizer(params: LLMTrainingParams, source: ModelSource, *, needs_chat: bool) -> LoadedTokenizer:
@@ -41,7 +40,7 @@ def load_tokenizer(params: LLMTrainingParams, source: ModelSource, *, needs_chat
     """
     check_chat_template(params)
     tokenizer = _load(source)
-    prefix_ids, suffix_ids = _habit(tokenizer)
+    prefix_ids = _habit(tokenizer)
     template, new_token_ids = None, ()
     if needs_chat:
         template, new_token_ids = _install_template(tokenizer, params.chat_template or "tokenizer", prefix_ids)
@@ -56,7 +55,7 @@ def load_tokenizer(params: LLMTrainingParams, source: ModelSource, *, needs_chat
         tokenizer.padding_side = params.padding
     eos_token_id = int(tokenizer.eos_token_id) if end_of_turn_id is None else end_of_turn_id
     stop_token_ids = tuple(dict.fromkeys((eos_token_id, int(tokenizer.eos_token_id))))
-    return LoadedTokenizer(tokenizer, template, new_token_ids, eos_token_id, stop_token_ids, prefix_ids, suffix_ids)
+    return LoadedTokenizer(tokenizer, template, new_token_ids, eos_token_id, stop_token_ids, prefix_ids)
 
 
 def _load(source: ModelSource) -> Any:
@@ -70,14 +69,14 @@ def _load(source: ModelSource) -> Any:
         raise ModelError(f"base_model: the tokenizer of {source.path} can't be loaded: {' '.join(lines[:3])}") from error
 
 
-def _habit(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What the tokenizer puts before and after a text, such as BOS."""
+def _habit(tokenizer: Any) -> tuple[int, ...]:
+    """What the tokenizer puts before a text."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
     for start in range(len(whole) - len(bare) + 1):
         if whole[start : start + len(bare)] == bare:
-            return tuple(whole[:start]), tuple(whole[start + len(bare) :])
-    return (), ()
+            return tuple(whole[:start])
+    return ()
 
 
 def _install_template(tokenizer: Any, wanted: str, prefix_ids: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
