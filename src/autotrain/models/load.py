@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import io
 import os
 import sys
@@ -32,11 +33,25 @@ _ROPE_BY_LONGEST = ("longrope", "dynamic")  # frequencies depend on the longest 
 def read_model_config(source: ModelSource, token: str | None) -> PretrainedConfig:
     """The base model's configuration.  Raises ModelError where there is none, or where it is no causal language model."""
     with explained(source.path):
-        config = AutoConfig.from_pretrained(
-            source.path, token=token, trust_remote_code=allows_remote_code(), **source.load_arguments
-        )
+        config = _read_gguf_config(source) if source.gguf_file else _read_config(source, token)
     _check_is_causal(config, source)
     return config
+
+
+def _read_config(source: ModelSource, token: str | None) -> PretrainedConfig:
+    return AutoConfig.from_pretrained(
+        source.path, token=token, trust_remote_code=allows_remote_code(), **source.load_arguments
+    )
+
+
+def _read_gguf_config(source: ModelSource) -> PretrainedConfig:
+    return copy.deepcopy(_read_gguf_config_once(source))
+
+
+@functools.lru_cache(maxsize=2)
+def _read_gguf_config_once(source: ModelSource) -> PretrainedConfig:
+    """Reading it takes seconds, since the whole vocabulary stands before the weights."""
+    return _read_config(source, None)
 
 
 def model_limit(config: PretrainedConfig) -> int | None:
