@@ -206,6 +206,21 @@ def test_rows_that_are_no_conversation_are_told_by_line(open_rows, row, detail):
     assert re.search(detail, first)
 
 
+@pytest.mark.parametrize("column", ["messages", "text"])
+def test_conversations_that_cant_be_parsed_arent_trained_on_as_text(open_rows, column):
+    # What pandas writes for an array of messages: no comma between them.
+    cell = "[{'role': 'user', 'content': 'q'}\n {'role': 'assistant', 'content': 'a'}]"
+    report = RowsReport()
+    assert list(open_rows([{column: cell}] * 2).samples(report)) == []
+    assert report.num_left_out("train", "malformed") == 2
+
+
+def test_a_column_named_messages_holds_conversations_or_is_malformed(open_rows):
+    report = RowsReport()
+    assert list(open_rows([{"messages": "plain text"}]).samples(report)) == []
+    assert "train.jsonl:1: not a conversation but text: 'plain text'" in report.first_rows("train", "malformed")[0]
+
+
 @pytest.mark.parametrize("cell", [None, "", "  ", []])
 def test_empty_cells_are_left_out_as_empty(open_rows, cell):
     report = RowsReport()

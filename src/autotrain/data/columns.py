@@ -99,7 +99,7 @@ def _recognised(params: LLMTrainingParams, rows: Sequence[Row], columns: tuple[s
     if prompt in columns and "completion" in columns:
         return Form("prompt_completion", "completion", prompt=prompt, tools=_tools_column(columns))
     raise DataError(
-        f"{name}: nothing to train on was recognised; columns: {', '.join(columns)}. Expected text, messages, "
+        f"{name}: nothing to train on was recognised; columns: {', '.join(columns) or 'none'}. Expected text, messages, "
         f"conversations, instruction and output, or prompt and completion; or name the column: column_mapping.text_column"
         f"{_suggestion(columns)}"
     )
@@ -115,11 +115,13 @@ def _suggestion(columns: Sequence[str]) -> str:
 
 
 def _form_of_column(column: str, rows: Sequence[Row], columns: tuple[str, ...]) -> Form:
-    """Conversation if at least half of the filled cells are."""
+    """Conversation if at least half of the filled cells are, or if the column's name says so."""
     cells = [row.cells[column] for row in rows if not is_empty(row.cells.get(column))]
     styles = [style for style in map(chat_form, cells) if style]
     if cells and 2 * len(styles) >= len(cells):
         return Form("conversation", column, tools=_tools_column(columns), style=styles[0])
+    if column in CHAT_COLUMNS:
+        return Form("conversation", column, tools=_tools_column(columns), style="OpenAI")
     return Form("text", column)
 
 

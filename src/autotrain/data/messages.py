@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, cast
@@ -30,6 +31,8 @@ SHAREGPT_ROLES = MappingProxyType(
         "tool_response": "tool",
     }
 )
+# Text that begins as a list of messages does, whether or not it can be parsed.
+_BEGUN = re.compile(r"""\s*\[\s*\{\s*['"](role|content|from|value)['"]\s*:""")
 CALL_ROLES = frozenset({"function_call", "tool_call"})
 
 
@@ -60,7 +63,9 @@ def parse_literal(text: str) -> Any:
 
 
 def chat_form(cell: Any) -> str | None:
-    """ "OpenAI" or "ShareGPT" if `cell` holds a conversation, otherwise None."""
+    """The form, OpenAI or ShareGPT, if `cell` holds a conversation or text meant to be one; otherwise None."""
+    if isinstance(cell, str) and (begun := _BEGUN.match(cell)) and parse_literal(cell) is None:
+        return "OpenAI" if begun[1] in ("role", "content") else "ShareGPT"
     messages = _as_list(parse_literal(cell) if isinstance(cell, str) else cell)
     if not messages or not isinstance(messages[0], Mapping):
         return None
