@@ -45,8 +45,8 @@ def test_lora_training_lowers_both_losses_and_leaves_everything_the_contract_nam
     names = {entry.name for entry in folder.iterdir()}
     assert names >= {
         "adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "README.md",
-        "training_params.json", "run.json", "state.json", "metrics.jsonl", "samples.jsonl", "rows_left_out.jsonl", "train.log",
-        "checkpoints",
+        "training_params.json", "run.json", "state.json", "metrics.jsonl", "samples.jsonl", "rows_left_out.jsonl",
+        "train.log", "checkpoints",
     }  # fmt: skip
     assert json.loads((folder / "state.json").read_text())["stage"] == "finished"
     assert {"train_seconds", "train_cpu_seconds"} <= run["timings"].keys()

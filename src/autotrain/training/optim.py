@@ -1,9 +1,10 @@
 """Optimizers and schedules by their Hugging Face names, borrowed from torch, transformers and bitsandbytes."""
 
+import importlib
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -100,22 +101,21 @@ _BITSANDBYTES: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
 
 def _bitsandbytes() -> Any:
     try:
-        import bitsandbytes
+        return importlib.import_module("bitsandbytes")
     except ImportError as error:
         raise DeviceError(
             "optimizer: this one comes with bitsandbytes, which isn't installed: pip install 'autotrain-llm[quant]', "
             "or take optimizer: adamw_torch"
         ) from error
-    return bitsandbytes
 
 
 def _borrowed(name: str, module: nn.Module, groups: list[dict[str, Any]], params: LLMTrainingParams) -> Optimizer:
     """Any other optimizer, built as transformers' Trainer would build it."""
-    from transformers import Trainer, TrainingArguments
+    from transformers import PreTrainedModel, Trainer, TrainingArguments
 
     arguments = TrainingArguments("unused", optim=name, learning_rate=params.lr, optim_target_modules="all-linear")
     try:
-        optimizer_class, values = Trainer.get_optimizer_cls_and_kwargs(arguments, module)
+        optimizer_class, values = Trainer.get_optimizer_cls_and_kwargs(arguments, cast(PreTrainedModel, module))
     except (ImportError, ValueError) as error:
         raise ConfigError(f"optimizer: {name} can't be had here: {error}") from error
     groups = values.pop("optimizer_dict", None) or values.pop("params", None) or groups

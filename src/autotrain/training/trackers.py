@@ -1,5 +1,6 @@
 """Where metrics go beside metrics.jsonl: TensorBoard, wandb, trackio, mlflow, through their own clients."""
 
+import importlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,7 @@ class _TensorBoard:
 
 class _Wandb:
     def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
-        import wandb
+        wandb = importlib.import_module("wandb")
 
         run_id = folder / "wandb" / "autotrain-run-id"
         known = run_id.read_text(encoding="utf-8") if first_step and run_id.is_file() else None
@@ -73,7 +74,7 @@ class _Wandb:
 
 class _Trackio:
     def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
-        import trackio
+        trackio = importlib.import_module("trackio")
 
         resume = "allow" if first_step else "never"
         self._run = trackio.init(project="autotrain", name=params.project_name, config=_values(params), resume=resume)
@@ -87,7 +88,7 @@ class _Trackio:
 
 class _MLflow:
     def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
-        import mlflow
+        mlflow = importlib.import_module("mlflow")
 
         self._mlflow = mlflow
         mlflow.set_experiment("autotrain")

@@ -16,7 +16,7 @@ from autotrain.data.store import ExampleStore
 from autotrain.data.tokenize import load_examples
 from autotrain.data.tokenizer import LoadedTokenizer, load_tokenizer
 from autotrain.models.load import Precision, choose_device, choose_precision, model_limit, read_model_config
-from autotrain.models.quantize import choose_quantization
+from autotrain.models.quantize import Quantization, choose_quantization
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 
@@ -26,7 +26,7 @@ class Machine:
 
     device: torch.device
     precision: Precision
-    quantization: str | None
+    quantization: Quantization | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def prepare_data(params: LLMTrainingParams, model: ModelSource) -> Data:
     train_source = open_split(params, "train")
     valid_source = open_split(params, "valid") if params.valid_split else None
     config = read_model_config(model, os.environ.get("HF_TOKEN"))
-    tokenizer = load_tokenizer(params, model, needs_chat=train_source.is_conversation)
+    tokenizer = load_tokenizer(
+        params, model, needs_chat=any(source.is_conversation for source in (train_source, valid_source) if source)
+    )
     limit = model_limit(config)
     lengths = resolve_lengths(params, tokenizer.tokenizer.model_max_length, limit)
     train = load_examples(params, train_source, tokenizer, lengths, report)
