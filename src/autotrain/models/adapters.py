@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 from autotrain.config.base import nearest
 from autotrain.errors import ModelError
+from autotrain.models.dropout import quicken_dropout
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
@@ -40,10 +41,20 @@ def add_adapter(model: PreTrainedModel, params: LLMTrainingParams, new_token_ids
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         adapted = get_peft_model(model, config)
     assert isinstance(adapted, PeftModel)
+    quicken_dropout(adapted)
     for parameter in adapted.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return adapted
+
+
+def leave_casting_to_autocast(model: "PeftModel") -> None:
+    """PEFT would cast every layer's input to the adapter's float32, for autocast to cast it back."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False  # pyright: ignore[reportArgumentType,reportAttributeAccessIssue]
 
 
 def save_adapter(model: "PeftModel", folder: Path) -> None:

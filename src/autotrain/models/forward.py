@@ -133,8 +133,8 @@ class Policy(nn.Module):
 
     @contextmanager
     def stock_attention(self) -> Generator[None]:
-        """The model as transformers runs it, to generate or to export.  Evaluation mode is the caller's affair."""
-        with attention_set_to(self.causal_lm, self._stock):
+        """The model as transformers runs it, in the run's precision, to generate.  Evaluation mode is the caller's."""
+        with attention_set_to(self.causal_lm, self._stock), self.autocast():
             yield
 
     def trainable_state(self) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from autotrain import log
 from autotrain.base_models import ModelSource
 from autotrain.errors import ModelError
-from autotrain.models.adapters import add_adapter
+from autotrain.models.adapters import add_adapter, leave_casting_to_autocast
 from autotrain.models.failures import explained
 from autotrain.models.forward import Policy
 from autotrain.models.precision import Precision, choose_device, choose_precision
@@ -114,6 +114,8 @@ def load_model(
     torch.manual_seed(seed)
     if params.peft:
         adapted = add_adapter(model, params, new_token_ids)
+        if precision.autocast:
+            leave_casting_to_autocast(adapted)
         return Policy(adapted, precision, _rope_limit(config))
     model.requires_grad_(True)
     return Policy(model, precision, _rope_limit(config))

@@ -63,8 +63,8 @@ def _layer_bytes(config: PretrainedConfig, compute_bytes: int, *, has_adapter: b
     # Both norms' outputs and residuals; q, k before and after rotation, v; what attention returns; gate, up, their products.
     values = 4 * hidden + 3 * queries + 3 * keys + 4 * inner
     norms = 4 * hidden * _FLOAT32_BYTES
-    # An adapter keeps its input once more after dropout, and dropout its mask (one byte).
-    dropped = (5 * hidden + queries + inner) * (compute_bytes + 1) if has_adapter else 0
+    # An adapter keeps its input once more after dropout, and dropout its mask.
+    dropped = (5 * hidden + queries + inner) * 2 * compute_bytes if has_adapter else 0
     return values * compute_bytes + norms + dropped
 
 
