@@ -56,7 +56,7 @@ quickstart: $(USER_STAMP)
 
 # Tests that use larger data find the folder through AUTOTRAIN_TEST_DATA, and skip without it.
 test: $(DEV_STAMP)
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 test-slow: $(DEV_STAMP)
 	@$(BIN)/python -m pytest -m slow
