@@ -49,6 +49,32 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class Preference:
+    """A prompt and two answers to it, `chosen` the better one, by `margin` where that is known.
+
+    Texts, or messages: then `prompt` is what both dialogues share, and the answers are what comes after.
+    """
+
+    prompt: str | tuple[Mapping[str, Any], ...]
+    chosen: str | tuple[Mapping[str, Any], ...]
+    rejected: str | tuple[Mapping[str, Any], ...]
+    origin: Origin
+    tools: tuple[Mapping[str, Any], ...] = ()
+    margin: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A prompt and one answer to it, which is good (`label` true) or isn't; texts or messages."""
+
+    prompt: str | tuple[Mapping[str, Any], ...]
+    completion: str | tuple[Mapping[str, Any], ...]
+    label: bool
+    origin: Origin
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A run of tokens of one example.
 
@@ -67,11 +93,14 @@ class Segment:
 class Example:
     """A tree of segments: text and a conversation are one segment, a preference pair is three.
 
-    Parents stand before their children.  `num_sequences` log-probabilities come out of it.
+    Parents stand before their children.  `num_sequences` log-probabilities come out of it.  margin: by how much the
+    chosen answer is better; label: 1.0 for a good answer, 0.0 for a bad one; both 0.0 where the data say nothing.
     """
 
     segments: tuple[Segment, ...]
     num_sequences: int = 1
+    margin: float = 0.0
+    label: float = 0.0
 
     @property
     def num_tokens(self) -> int:
@@ -95,6 +124,7 @@ class Batch:
     source: (M,) int64, index in 0..N-1 of the hidden state that predicts.
     target: (M,) int64 token ids.  sequence: (M,) int64, whose log-probability it is, in 0..S-1.
     sequence_end: (S,) int64, index of the last token of each sequence (where a score is read).
+    facts: what the data say about each example, for objectives that need it.
     """
 
     input_ids: Tensor
@@ -105,6 +135,7 @@ class Batch:
     sequence: Tensor
     sequence_end: Tensor
     num_examples: int
+    facts: "Facts | None" = None
 
     @property
     def num_tokens(self) -> int:
@@ -122,6 +153,21 @@ class LogProbs:
     per_token: Tensor
     sequence: Tensor
     num_sequences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """values: (S,) float32, what a reward model gives each sequence."""
+
+    values: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the data say about the examples of a batch: margin, label: (num_examples,) float32, as in Example."""
+
+    margin: Tensor
+    label: Tensor
 
 
 @dataclass(frozen=True, slots=True)

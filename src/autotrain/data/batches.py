@@ -10,7 +10,7 @@ from autotrain.data.lengths import Lengths
 from autotrain.data.pack import pack_lengths
 from autotrain.data.store import ExampleStore, num_targets
 from autotrain.trainers.clm.params import LLMTrainingParams
-from autotrain.types import Batch, Counts, Example, Span
+from autotrain.types import Batch, Counts, Example, Facts, Span
 
 
 class Singles(Sequence[Sequence[int]]):
@@ -117,7 +117,11 @@ def collate(examples: Sequence[Example]) -> Batch:
     layout = _Layout()
     for example in examples:
         layout.add(example)
-    return layout.batch(len(examples))
+    facts = Facts(
+        torch.tensor([example.margin for example in examples], dtype=torch.float32),
+        torch.tensor([example.label for example in examples], dtype=torch.float32),
+    )
+    return layout.batch(len(examples), facts)
 
 
 class _Layout:
@@ -153,7 +157,7 @@ class _Layout:
             self._num_tokens += length
             next_positions.append(position + length)
 
-    def batch(self, num_examples: int) -> Batch:
+    def batch(self, num_examples: int, facts: Facts) -> Batch:
         return Batch(
             input_ids=_joined(self._ids),
             position_ids=_joined(self._positions),
@@ -163,6 +167,7 @@ class _Layout:
             sequence=_joined(self._sequences),
             sequence_end=torch.tensor(self._sequence_ends, dtype=torch.int64),
             num_examples=num_examples,
+            facts=facts,
         )
 
 

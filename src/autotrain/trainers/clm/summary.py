@@ -88,7 +88,7 @@ def show_result(
         facts += [("asked", sample["prompt"]), ("before", sample["base_answer"]), ("after", sample["answer"])]
     kind = "model" if params.merge_adapter or not params.peft else "adapter"
     facts += [
-        ("time", f"{duration(timings['train_seconds'])} of training steps, {duration(timings['total_seconds'])} since the start"),
+        ("time", f"{duration(timings['total_seconds'])}; training steps alone {duration(timings['train_seconds'])}"),
         (f"the {kind} is in", f"{folder}/"),
         ("talk to it", f"autotrain chat {folder}" + (" --base" if params.peft and not params.merge_adapter else "")),
         ("ask many questions", f"autotrain generate {folder} --prompts FILE"),
