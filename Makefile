@@ -15,11 +15,12 @@ USER_EXTRAS := tensorboard$(if $(EXTRAS),$(comma)$(EXTRAS))
 USER_STAMP := .venv/.installed-$(subst $(comma),+,$(USER_EXTRAS))
 DEV_STAMP := .venv/.installed-dev
 
-.PHONY: help setup quickstart test test-slow lint format docs clean
+.PHONY: help setup quickstart app test test-slow lint format docs clean
 
 help:
 	@echo "make setup       create .venv with everything a user needs (EXTRAS=quant,... for more)"
 	@echo "make quickstart  fine-tune a small model and compare its answers before and after"
+	@echo "make app         open the web page (not in this version yet: it says so)"
 	@echo "make test        the tests; make test-slow for those that take minutes"
 	@echo "make lint        style, types and the import law; make format mends the style"
 	@echo "make docs        write docs/reference anew from the parameters"
@@ -53,6 +54,9 @@ setup: $(USER_STAMP)
 quickstart: $(USER_STAMP)
 	@$(BIN)/autotrain --config examples/quickstart.yml --overwrite
 	@$(BIN)/autotrain generate quickstart-model --prompts examples/quickstart/prompts.txt --base --max-new-tokens 100
+
+app: $(USER_STAMP)
+	@$(BIN)/autotrain app
 
 # Tests that use larger data find the folder through AUTOTRAIN_TEST_DATA, and skip without it.
 test: $(DEV_STAMP)
