@@ -15,7 +15,7 @@ from autotrain.errors import TrainingError
 from autotrain.models.load import choose_precision, load_model
 from autotrain.objectives import build
 from autotrain.params import LLMTrainingParams
-from autotrain.training.step import accumulate, accumulate_within_memory, evaluate
+from autotrain.training.step import Examples, accumulate, accumulate_within_memory, evaluate
 
 CPU = torch.device("cpu")
 
@@ -53,7 +53,7 @@ def gradients(policy):
 def loss_and_gradients(world, budget, step=accumulate):
     policy, store = world
     policy.zero_grad(set_to_none=True)
-    result = step(policy, build("sft", {}), store, range(len(store)), budget)
+    result = step(policy, build("sft", {}), Examples(store), range(len(store)), budget)
     return result, gradients(policy).clone()
 
 
@@ -71,7 +71,7 @@ def test_the_loss_is_the_mean_over_the_trained_tokens_of_the_whole_step(world):
     policy, store = world
     total, tokens = 0.0, 0
     for index in range(len(store)):
-        single = accumulate(policy, build("sft", {}), store, [index], 10_000)
+        single = accumulate(policy, build("sft", {}), Examples(store), [index], 10_000)
         total, tokens = total + single.loss * single.counts.tokens, tokens + single.counts.tokens
     whole, _ = loss_and_gradients(world, 10_000)
     assert whole.loss == pytest.approx(total / tokens, rel=1e-6)
@@ -81,7 +81,7 @@ def test_the_loss_is_the_mean_over_the_trained_tokens_of_the_whole_step(world):
 def test_a_validation_pass_gives_the_loss_of_a_step_over_the_same_rows(world):
     policy, store = world
     whole, _ = loss_and_gradients(world, 10_000)
-    sums = evaluate(policy, build("sft", {}), store, 64, lambda: False)
+    sums = evaluate(policy, build("sft", {}), Examples(store), 64, lambda: False)
     assert sums["loss"] == pytest.approx(whole.loss, rel=1e-6)
 
 
@@ -102,7 +102,7 @@ def test_running_out_of_memory_halves_the_budget_and_gives_the_same_step(world):
     policy, store = world
     whole, whole_gradients = loss_and_gradients(world, 10_000)
     policy.zero_grad(set_to_none=True)
-    result = accumulate_within_memory(Forgetful(policy, 100), build("sft", {}), store, range(len(store)), 800)
+    result = accumulate_within_memory(Forgetful(policy, 100), build("sft", {}), Examples(store), range(len(store)), 800)
     assert result.token_budget == 100
     assert result.loss == pytest.approx(whole.loss, rel=1e-6)
     assert torch.allclose(gradients(policy), whole_gradients, rtol=1e-4, atol=1e-7)
@@ -111,4 +111,4 @@ def test_running_out_of_memory_halves_the_budget_and_gives_the_same_step(world):
 def test_what_never_fits_is_a_failed_run_with_advice(world):
     policy, store = world
     with pytest.raises(TrainingError, match="lower block_size"):
-        accumulate_within_memory(Forgetful(policy, 3), build("sft", {}), store, [0], 800)
+        accumulate_within_memory(Forgetful(policy, 3), build("sft", {}), Examples(store), [0], 800)

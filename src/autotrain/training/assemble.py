@@ -17,6 +17,7 @@ from autotrain.training.loop import Display, Limits, Parts, Samples, Schedule
 from autotrain.training.metrics import JsonLines
 from autotrain.training.optim import build_optimizer, build_schedule
 from autotrain.training.plan import MemoryPlan, plan_memory, total_memory_bytes
+from autotrain.training.step import Examples
 from autotrain.training.trackers import open_trackers
 
 
@@ -65,8 +66,8 @@ def assemble(
     ready: Ready,
     params: LLMTrainingParams,
     batches: Batches,
-    train: ExampleStore,
-    valid: ExampleStore | None,
+    train: Examples,
+    valid: Examples | None,
     folder: RunFolder,
     progress: Progress,
     display: Display,

@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from autotrain import log
 from autotrain.data.batches import Batches
-from autotrain.data.store import ExampleStore
 from autotrain.errors import Interrupted, TrainingError
 from autotrain.models.forward import Policy
 from autotrain.objectives.base import Objective
@@ -29,7 +28,7 @@ from autotrain.training.due import SAVE_SECONDS, Due
 from autotrain.training.metrics import JsonLines
 from autotrain.training.optim import advance_after_step, advance_after_validation
 from autotrain.training.signals import StopSignal
-from autotrain.training.step import StepResult, Stop, accumulate_within_memory, evaluate
+from autotrain.training.step import Examples, StepResult, Stop, accumulate_within_memory, evaluate
 from autotrain.training.trackers import Tracker
 
 Samples = Sequence[Mapping[str, Any]]
@@ -74,8 +73,8 @@ class Parts:
     schedule: Schedule
     scaler: torch.amp.GradScaler
     batches: Batches
-    train: ExampleStore
-    valid: ExampleStore | None
+    train: Examples
+    valid: Examples | None
     due: Due
     limits: Limits
     folder: RunFolder

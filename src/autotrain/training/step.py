@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,21 @@ from autotrain.data.store import ExampleStore
 from autotrain.errors import TrainingError
 from autotrain.objectives.base import Objective
 from autotrain.training.checkpoint import random_states, restore_random_states
-from autotrain.types import Batch, Counts, LogProbs
+from autotrain.types import Batch, Counts, Facts, LogProbs, Loss, Scores
 
-LogProbsOf = Callable[[Batch], LogProbs]
+Predict = Callable[[Batch], Any]
+Scale = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A store and, for objectives that compare, what the reference model says of its examples.
+
+    reference: takes a batch and the indices of its examples in the store.
+    """
+
+    store: ExampleStore
+    reference: Callable[[Batch, Sequence[int]], LogProbs] | None = None
 
 
 @dataclass(frozen=True)
@@ -31,42 +44,90 @@ class Stop(Exception):
     """Raised between two micro-batches of a validation when the user asked to stop."""
 
 
-def accumulate(
-    policy: LogProbsOf,
+@dataclass(frozen=True)
+class _Pass:
+    """What the micro-batches of one step have in common.  whole: what the objective made of the whole step, if it asked."""
+
+    policy: Predict
+    objective: Objective
+    examples: Examples
+    counts: Counts
+    whole: Any = None
+
+    def predict(self, indices: Sequence[int]) -> tuple[LogProbs | Scores, LogProbs | None, Facts]:
+        batch = collate([self.examples.store[index] for index in indices])
+        assert batch.facts is not None  # collate states them
+        reference = self.examples.reference(batch, indices) if self.examples.reference else None
+        output = self.policy(batch)
+        device = output.values.device if isinstance(output, Scores) else output.per_token.device
+        return output, reference, Facts(batch.facts.margin.to(device), batch.facts.label.to(device))
+
+    def share(self, indices: Sequence[int]) -> Loss:
+        output, reference, facts = self.predict(indices)
+        return self.objective.loss(output, reference, self.counts, facts=facts, step=self.whole)
+
+
+def _prepare(
+    policy: Predict,
     objective: Objective,
-    store: ExampleStore,
+    examples: Examples,
+    counts: Counts,
+    parts: Sequence[Sequence[int]],
+    check: Callable[[], None] = lambda: None,
+) -> _Pass:
+    """Objectives that look at the whole step see it here, in a pass without gradient and from the same random state."""
+    prepared = _Pass(policy, objective, examples, counts)
+    if not objective.needs_whole_step:
+        return prepared
+    randoms = random_states()
+    outputs: list[tuple[LogProbs | Scores, LogProbs | None, Facts]] = []
+    with torch.no_grad():
+        for part in parts:
+            check()
+            outputs.append(prepared.predict(part))
+    restore_random_states(randoms)
+    policies, references, facts = zip(*outputs, strict=True)
+    return _Pass(policy, objective, examples, counts, objective.whole_step(policies, references, facts))
+
+
+def accumulate(
+    policy: Predict,
+    objective: Objective,
+    examples: Examples,
     indices: Sequence[int],
     token_budget: int,
-    scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+    scale: Scale = lambda loss: loss,
 ) -> StepResult:
     """Forward and backward over the examples of one step; gradients add up in the parameters.
 
     Loss and gradients don't depend on `token_budget`, the largest number of tokens of a micro-batch.
     scale: what is done to a loss before its backward pass (fp16 multiplies it).
     """
-    examples = [store[index] for index in indices]
-    counts = count(examples)
-    loss, metrics = 0.0, {}
-    for part in cut(range(len(examples)), [example.num_tokens for example in examples], token_budget):
-        share = objective.loss(policy(collate([examples[index] for index in part])), None, counts)
+    num_tokens = [int(examples.store.num_tokens[index]) for index in indices]
+    parts = [[indices[place] for place in part] for part in cut(range(len(indices)), num_tokens, token_budget)]
+    counts = count(examples.store[index] for index in indices)
+    step = _prepare(policy, objective, examples, counts, parts)
+    sums: dict[str, float] = {"loss": 0.0}
+    for part in parts:
+        share = step.share(part)
         if share.value.requires_grad:
             torch.autograd.backward(scale(share.value))
-        loss += share.value.item()
-        metrics = _added(metrics, share.metrics)
-    return StepResult(loss, metrics, counts, sum(example.num_tokens for example in examples), token_budget)
+        _add(sums, share)
+    return StepResult(sums.pop("loss"), sums, counts, sum(num_tokens), token_budget)
 
 
-def _added(sums: dict[str, float], shares: Mapping[str, Tensor]) -> dict[str, float]:
-    return {name: sums.get(name, 0.0) + value.item() for name, value in shares.items()}
+def _add(sums: dict[str, float], share: Loss) -> None:
+    for name, value in {"loss": share.value, **share.metrics}.items():
+        sums[name] = sums.get(name, 0.0) + float(value)
 
 
 def accumulate_within_memory(
     policy: nn.Module,
     objective: Objective,
-    store: ExampleStore,
+    examples: Examples,
     indices: Sequence[int],
     token_budget: int,
-    scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+    scale: Scale = lambda loss: loss,
     min_tokens: int = 64,
 ) -> StepResult:
     """As `accumulate`; running out of memory halves the budget and does the step again, from the same random state.
@@ -76,7 +137,7 @@ def accumulate_within_memory(
     randoms = random_states()
     while True:
         try:
-            return accumulate(policy, objective, store, indices, token_budget, scale)
+            return accumulate(policy, objective, examples, indices, token_budget, scale)
         except (torch.OutOfMemoryError, MemoryError) as error:
             if token_budget <= min_tokens:
                 raise TrainingError(
@@ -91,25 +152,25 @@ def accumulate_within_memory(
 
 @torch.no_grad()
 def evaluate(
-    policy: nn.Module, objective: Objective, store: ExampleStore, token_budget: int, should_stop: Callable[[], bool]
+    policy: nn.Module, objective: Objective, examples: Examples, token_budget: int, should_stop: Callable[[], bool]
 ) -> dict[str, float]:
-    """Loss and metrics over the whole of `store`, in evaluation mode.  Raises Stop if `should_stop()` turns true."""
+    """Loss and metrics over the whole of `examples`, in evaluation mode.  Raises Stop if `should_stop()` turns true."""
+
+    def check() -> None:
+        if should_stop():
+            raise Stop
+
     was_training = policy.training
     policy.eval()
-    counts = _count_all(store)
+    store = examples.store
+    parts = cut(range(len(store)), store.num_tokens, token_budget)
     sums: dict[str, float] = {"loss": 0.0}
     try:
-        for part in cut(range(len(store)), store.num_tokens, token_budget):
-            if should_stop():
-                raise Stop
-            share = objective.loss(policy(collate([store[index] for index in part])), None, counts)
-            for name, value in {"loss": share.value, **share.metrics}.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
+        counts = count(store[index] for index in range(len(store)))
+        step = _prepare(policy, objective, examples, counts, parts, check)
+        for part in parts:
+            check()
+            _add(sums, step.share(part))
     finally:
         policy.train(was_training)
     return sums
-
-
-def _count_all(store: ExampleStore) -> Counts:
-    parts = [count([store[index]]) for index in range(len(store))]
-    return Counts(*(sum(column) for column in zip(*((c.tokens, c.sequences, c.examples) for c in parts), strict=True)))

@@ -28,6 +28,7 @@ from autotrain.training.checkpoint import Checkpoint, Progress, list_checkpoints
 from autotrain.training.loop import Loop
 from autotrain.training.optim import check_optimizer
 from autotrain.training.signals import StopSignal
+from autotrain.training.step import Examples
 from autotrain.training.terminal import Terminal
 from autotrain.training.trackers import check_trackers
 
@@ -110,7 +111,7 @@ def _run_in(
         torch.manual_seed(params.seed)
         with Terminal(total_steps, progress.step) as terminal:
             parts = assemble(
-                ready, params, data.batches, data.train, data.valid, run, progress, terminal,
+                ready, params, data.batches, Examples(data.train), Examples(data.valid) if data.valid is not None else None, run, progress, terminal,
                 _sampler(params, data, ready.policy), machine.device,
             )  # fmt: skip
             loop = Loop(parts, progress, stop)
