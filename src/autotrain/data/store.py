@@ -1,10 +1,8 @@
 """Tokenized examples on disk: memory holds offsets only, however many rows there are."""
 
-import shutil
 import tempfile
 import weakref
 from array import array
-from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -14,13 +12,11 @@ from autotrain.types import Example, Origin, Segment
 
 
 class ExampleStore:
-    """Examples in a temporary directory, which goes away with `close` or with the process."""
+    """Examples in temporary files without a name: they go away with `close` or with the process, even if it's killed."""
 
     def __init__(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="autotrain-"))
-        self._ids_path, self._trained_path = folder / "ids.int32", folder / "trained.bool"
-        self._ids_file, self._trained_file = self._ids_path.open("wb"), self._trained_path.open("wb")
-        self._remove = weakref.finalize(self, _remove, folder, self._ids_file, self._trained_file)
+        self._ids_file, self._trained_file = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        self._finish = weakref.finalize(self, _close, self._ids_file, self._trained_file)
         self._ids: np.ndarray | None = None
         self._trained: np.ndarray | None = None
         self._token_starts = array("q", [0])  # per segment, and the end
@@ -29,6 +25,8 @@ class ExampleStore:
         self._segment_starts = array("q", [0])  # per example, and the end
         self._num_sequences = array("i")
         self._num_trained = array("i")
+        self._margins = array("d")
+        self._labels = array("d")
         self._files: dict[str, int] = {}
         self._origin_files = array("i")
         self._origin_lines = array("q")
@@ -46,6 +44,8 @@ class ExampleStore:
         self._segment_starts.append(len(self._parents))
         self._num_sequences.append(example.num_sequences)
         self._num_trained.append(sum(num_targets(segment) for segment in example.segments))
+        self._margins.append(example.margin)
+        self._labels.append(example.label)
         self._origin_files.append(self._files.setdefault(origin.file, len(self._files)))
         self._origin_lines.append(origin.line)
         self._ids = self._trained = None
@@ -69,7 +69,7 @@ class ExampleStore:
                     self._sequences[number],
                 )
             )
-        return Example(tuple(segments), self._num_sequences[index])
+        return Example(tuple(segments), self._num_sequences[index], self._margins[index], self._labels[index])
 
     def origin(self, index: int) -> Origin:
         """Where the row (of a block: its first row) comes from."""
@@ -88,9 +88,9 @@ class ExampleStore:
         return np.array(self._num_trained, dtype=np.int32)
 
     def close(self) -> None:
-        """Remove the files."""
+        """Give the files' space back."""
         self._ids = self._trained = None
-        self._remove()
+        self._finish()
 
     def __enter__(self) -> "ExampleStore":
         return self
@@ -102,15 +102,14 @@ class ExampleStore:
         if self._ids is None or self._trained is None:
             self._ids_file.flush()
             self._trained_file.flush()
-            self._ids = np.memmap(self._ids_path, dtype=np.int32, mode="r")
-            self._trained = np.memmap(self._trained_path, dtype=np.bool_, mode="r")
+            self._ids = np.memmap(self._ids_file, dtype=np.int32, mode="r")
+            self._trained = np.memmap(self._trained_file, dtype=np.bool_, mode="r")
         return self._ids, self._trained
 
 
-def _remove(folder: Path, *files: IO[bytes]) -> None:
+def _close(*files: IO[bytes]) -> None:
     for file in files:
         file.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def num_targets(segment: Segment) -> int:
