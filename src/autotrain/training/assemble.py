@@ -1,23 +1,20 @@
 """From a loaded model and its data to the parts that the loop works on."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from autotrain.data.batches import Batches
-from autotrain.data.store import ExampleStore
 from autotrain.models.forward import Policy
 from autotrain.objectives.base import Objective
 from autotrain.run_folder import METRICS_FILE, SAMPLES_FILE, RunFolder
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.training.checkpoint import Progress
 from autotrain.training.due import plan_events
-from autotrain.training.loop import Display, Limits, Parts, Samples, Schedule
+from autotrain.training.loop import Display, Limits, Parts, Schedule
 from autotrain.training.metrics import JsonLines
 from autotrain.training.optim import build_optimizer, build_schedule
 from autotrain.training.plan import MemoryPlan, plan_memory, total_memory_bytes
-from autotrain.training.step import Examples
 from autotrain.training.trackers import open_trackers
 
 
@@ -26,57 +23,48 @@ class Ready:
     """Built before the run folder is touched, since building it can still refuse."""
 
     policy: Policy
-    objective: Objective
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     memory: MemoryPlan
+    device: torch.device
 
 
 def make_ready(
-    policy: Policy,
-    objective: Objective,
-    params: LLMTrainingParams,
-    batches: Batches,
-    stores: Sequence[ExampleStore],
-    device: torch.device,
+    policy: Policy, params: LLMTrainingParams, batches: Batches, longest_example: int, device: torch.device
 ) -> Ready:
     """Optimizer, schedule and memory plan.  Raises ConfigError for an optimizer that can't be had."""
-    memory = _plan(policy, params, stores, device)
-    policy.set_gradient_checkpointing(memory.gradient_checkpointing)
-    optimizer = build_optimizer(policy, params)
-    schedule = Schedule(params.scheduler, build_schedule(optimizer, params, batches.total_steps))
-    return Ready(policy, objective, optimizer, schedule, memory)
-
-
-def _plan(policy: Policy, params: LLMTrainingParams, stores: Sequence[ExampleStore], device: torch.device) -> MemoryPlan:
-    longest = max(int(store.num_tokens.max()) for store in stores)
-    return plan_memory(
+    memory = plan_memory(
         device_type=device.type,
         total_bytes=total_memory_bytes(device),
         fixed_bytes=policy.fixed_bytes(),
         bytes_per_token=policy.activation_bytes_per_token(checkpointed=False),
         bytes_per_token_checkpointed=policy.activation_bytes_per_token(checkpointed=True),
-        longest_example=longest,
+        longest_example=longest_example,
         may_checkpoint=not params.disable_gradient_checkpointing,
         search=params.auto_find_batch_size,
     )
+    policy.set_gradient_checkpointing(memory.gradient_checkpointing)
+    optimizer = build_optimizer(policy, params)
+    schedule = Schedule(params.scheduler, build_schedule(optimizer, params, batches.total_steps))
+    return Ready(policy, optimizer, schedule, memory, device)
 
 
 def assemble(
     ready: Ready,
+    objective: Objective,
     params: LLMTrainingParams,
     batches: Batches,
-    train: Examples,
-    valid: Examples | None,
     folder: RunFolder,
     progress: Progress,
     display: Display,
-    answer_samples: Callable[[], Samples],
-    device: torch.device,
 ) -> Parts:
     """Open the run's files where `progress` left them, and put all parts together."""
+    has_validation = params.valid_split is not None
     due = plan_events(
-        params, steps_per_epoch=batches.steps_per_epoch, total_steps=batches.total_steps, has_validation=valid is not None
+        params,
+        steps_per_epoch=batches.steps_per_epoch,
+        total_steps=batches.total_steps,
+        has_validation=has_validation,
     )
     limits = Limits(
         params.max_grad_norm,
@@ -84,16 +72,15 @@ def assemble(
         params.max_hours * 3600 if params.max_hours else None,
         params.save_total_limit,
     )
-    needs_scaler = device.type == "cuda" and ready.policy.precision.name == "fp16"
+    device_type = ready.device.type
+    needs_scaler = device_type == "cuda" and ready.policy.precision.name == "fp16"
     return Parts(
         policy=ready.policy,
-        objective=ready.objective,
+        objective=objective,
         optimizer=ready.optimizer,
         schedule=ready.schedule,
-        scaler=torch.amp.GradScaler(device.type, enabled=needs_scaler),
+        scaler=torch.amp.GradScaler(device_type, enabled=needs_scaler),
         batches=batches,
-        train=train,
-        valid=valid,
         due=due,
         limits=limits,
         folder=folder,
@@ -101,5 +88,4 @@ def assemble(
         samples=JsonLines(folder.path / SAMPLES_FILE, length_bytes=progress.samples_bytes),
         trackers=open_trackers(params, folder.path, progress.step),
         display=display,
-        answer_samples=answer_samples,
     )

@@ -73,8 +73,6 @@ class Parts:
     schedule: Schedule
     scaler: torch.amp.GradScaler
     batches: Batches
-    train: Examples
-    valid: Examples | None
     due: Due
     limits: Limits
     folder: RunFolder
@@ -82,15 +80,28 @@ class Parts:
     samples: JsonLines
     trackers: Sequence[Tracker]
     display: Display
-    answer_samples: Callable[[], Samples]
 
 
 class Loop:
-    """Runs the steps from `progress` on.  After `run()`, `progress` says how it went."""
+    """Runs the steps from `progress` on.  After `run()`, `progress` says how it went.
 
-    def __init__(self, parts: Parts, progress: Progress, stop: StopSignal) -> None:
+    answer_samples: called at each validation.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        train: Examples,
+        valid: Examples | None,
+        answer_samples: Callable[[], Samples],
+        progress: Progress,
+        stop: StopSignal,
+    ) -> None:
         self.parts = parts
         self.progress = progress
+        self._train = train
+        self._valid = valid
+        self._answer_samples = answer_samples
         self._stop = stop
         self._started = self._last_save = time.monotonic()
 
@@ -104,8 +115,8 @@ class Loop:
         self.progress = checkpoint.progress
         restore_random_states(checkpoint.random_states)
 
-    def run(self) -> bool:
-        """Train to the end.  Returns False if max_hours ended it before the last step.
+    def run(self) -> None:
+        """Train to the end, or until max_hours are over or validation says stop.
 
         Raises Interrupted after saving, TrainingError when the loss or its gradient is no number.
         """
@@ -121,10 +132,9 @@ class Loop:
                 self._after_step(self.progress.step)
                 if self._is_out_of_time():
                     self._save()
-                    return False
+                    return
         except Stop:
             self._leave()
-        return True
 
     # One step
 
@@ -135,7 +145,7 @@ class Loop:
         parts.optimizer.zero_grad(set_to_none=True)
         budget = self.progress.token_budget
         indices = parts.batches.step(step)
-        result = accumulate_within_memory(parts.policy, parts.objective, parts.train, indices, budget, parts.scaler.scale)
+        result = accumulate_within_memory(parts.policy, parts.objective, self._train, indices, budget, parts.scaler.scale)
         if result.token_budget < budget:
             log.notice(f"memory ran out: from now on {result.token_budget:,} tokens a micro-batch (the loss stays the same)")
         grad_norm = self._update(result)
@@ -210,11 +220,11 @@ class Loop:
     def _validate(self, step: int) -> bool:
         """Returns whether this is the best so far.  Raises Stop if the user asked to, leaving no trace."""
         parts = self.parts
-        assert parts.valid is not None
+        assert self._valid is not None
         started = time.perf_counter()
-        sums = evaluate(parts.policy, parts.objective, parts.valid, self.progress.token_budget, self._stop.asked)
+        sums = evaluate(parts.policy, parts.objective, self._valid, self.progress.token_budget, self._stop.asked)
         seconds = round(time.perf_counter() - started, 3)
-        samples = parts.answer_samples()
+        samples = self._answer_samples()
         if self._stop.asked():
             raise Stop
         row = {

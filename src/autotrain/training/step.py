@@ -46,13 +46,16 @@ class Stop(Exception):
 
 @dataclass(frozen=True)
 class _Pass:
-    """What the micro-batches of one step have in common.  whole: what the objective made of the whole step, if it asked."""
+    """What the micro-batches of one step have in common.
+
+    whole: for each of them, what the objective made of the whole step, if it asked.
+    """
 
     policy: Predict
     objective: Objective
     examples: Examples
     counts: Counts
-    whole: Any = None
+    whole: Sequence[Any] = ()
 
     def predict(self, indices: Sequence[int]) -> tuple[LogProbs | Scores, LogProbs | None, Facts]:
         batch = collate([self.examples.store[index] for index in indices])
@@ -62,9 +65,11 @@ class _Pass:
         device = output.values.device if isinstance(output, Scores) else output.per_token.device
         return output, reference, Facts(batch.facts.margin.to(device), batch.facts.label.to(device))
 
-    def share(self, indices: Sequence[int]) -> Loss:
+    def share(self, place: int, indices: Sequence[int]) -> Loss:
+        """The share of the micro-batch at `place` of the step."""
         output, reference, facts = self.predict(indices)
-        return self.objective.loss(output, reference, self.counts, facts=facts, step=self.whole)
+        whole = self.whole[place] if self.whole else None
+        return self.objective.loss(output, reference, self.counts, facts=facts, step=whole)
 
 
 def _prepare(
@@ -108,8 +113,8 @@ def accumulate(
     counts = count(examples.store[index] for index in indices)
     step = _prepare(policy, objective, examples, counts, parts)
     sums: dict[str, float] = {"loss": 0.0}
-    for part in parts:
-        share = step.share(part)
+    for place, part in enumerate(parts):
+        share = step.share(place, part)
         if share.value.requires_grad:
             torch.autograd.backward(scale(share.value))
         _add(sums, share)
@@ -168,9 +173,9 @@ def evaluate(
     try:
         counts = count(store[index] for index in range(len(store)))
         step = _prepare(policy, objective, examples, counts, parts, check)
-        for part in parts:
+        for place, part in enumerate(parts):
             check()
-            _add(sums, step.share(part))
+            _add(sums, step.share(place, part))
     finally:
         policy.train(was_training)
     return sums

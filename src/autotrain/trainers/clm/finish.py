@@ -6,43 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from autotrain import log
-from autotrain.base_models import ModelSource
-from autotrain.models.forward import Policy
 from autotrain.output.card import write_card
 from autotrain.output.merge import merge_adapter
 from autotrain.output.save import save_result
 from autotrain.run_folder import CHECKPOINTS, FINISHING, SAMPLES_FILE, RunFolder
 from autotrain.trainers.clm import record
-from autotrain.trainers.clm.params import LLMTrainingParams
-from autotrain.trainers.clm.prepare import Data
 from autotrain.trainers.clm.summary import show_result
+from autotrain.trainers.clm.work import Work
 from autotrain.training.checkpoint import Progress, read_checkpoint
 from autotrain.training.metrics import read_json_lines
 
 
-def finish(
-    run: RunFolder,
-    params: LLMTrainingParams,
-    source: ModelSource,
-    data: Data,
-    policy: Policy,
-    progress: Progress,
-    facts: Mapping[str, Any],
-    start_seconds: float,
-    started: float,
-) -> None:
+def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, Any], start_seconds: float) -> None:
     """Write the best weights, merged if asked for, with card and record; can be done again after an interruption."""
-    folder = run.path
+    folder, params, policy = run.path, work.params, work.ready.policy
     run.set_stage(FINISHING)
     if progress.best_step is not None and progress.best_step != progress.step:
         log.info(f"the best validation loss was at step {progress.best_step}: its weights are the result")
         policy.load_trainable_state(read_checkpoint(folder / CHECKPOINTS, progress.best_step).weights)
-    save_result(policy, data.tokenizer, params, source, folder)
+    save_result(policy, work.data.tokenizer, params, work.source, folder)
     if params.merge_adapter and params.peft:
         log.info("merging the adapter into the base model ...")
-        merge_adapter(source, folder, folder)
+        merge_adapter(work.source, folder, folder)
     samples = _before_and_after(folder, progress.best_step or progress.step)
-    timings = record.timings(progress, start_seconds, time.monotonic() - started)
+    timings = record.timings(progress, start_seconds, time.monotonic() - work.started)
     whole = {**facts, "results": record.results(progress), "samples": samples, "timings": timings}
     record.write(folder, whole)
     write_card(folder, params, whole)

@@ -43,6 +43,11 @@ class Data:
     report: RowsReport
     fingerprint: dict[str, str]
 
+    @property
+    def longest_example(self) -> int:
+        """Tokens of the longest example to train or validate on."""
+        return max(int(store.num_tokens.max()) for store in (self.train, self.valid) if store is not None)
+
     def close(self) -> None:
         self.train.close()
         if self.valid is not None:

@@ -14,8 +14,7 @@ from autotrain import __version__
 from autotrain.errors import RunFolderError
 from autotrain.run_folder import RUN_FILE, write_json
 from autotrain.trainers.clm.params import PARAMS_FILE, LLMTrainingParams
-from autotrain.trainers.clm.prepare import Data, Machine
-from autotrain.training.assemble import Ready
+from autotrain.trainers.clm.work import Work
 from autotrain.training.checkpoint import Progress
 
 # What may change between the parts of a run without changing its numbers.
@@ -114,9 +113,9 @@ def device_name(device: torch.device) -> str:
     return f"{platform.processor() or platform.machine()} {device.type}, {torch.get_num_threads()} threads"
 
 
-def facts(params: LLMTrainingParams, data: Data, ready: Ready, machine: Machine) -> dict[str, Any]:
+def facts(work: Work) -> dict[str, Any]:
     """What is known about a run before its first step."""
-    policy = ready.policy
+    params, data, ready, machine, policy = work.params, work.data, work.ready, work.machine, work.ready.policy
     return {
         "params": json.loads(params.to_json()),
         "resolved": {

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from autotrain.trainers.clm import record
 from autotrain.trainers.clm.params import LLMTrainingParams
-from autotrain.trainers.clm.prepare import Data, Machine
-from autotrain.training.assemble import Ready
-from autotrain.training.checkpoint import Checkpoint, Progress
+from autotrain.trainers.clm.prepare import Data
+from autotrain.trainers.clm.work import Work
+from autotrain.training.checkpoint import Progress
 from autotrain.training.terminal import duration, show_facts
 
 
@@ -19,8 +19,9 @@ def _console() -> Console:
     return Console(file=sys.stdout, highlight=False, soft_wrap=True)
 
 
-def show_plan(params: LLMTrainingParams, data: Data, ready: Ready, machine: Machine, checkpoint: Checkpoint | None) -> None:
+def show_plan(work: Work) -> None:
     """Rows, tokens, steps, trainable parameters, device, precision."""
+    params, data, ready, machine, checkpoint = work.params, work.data, work.ready, work.machine, work.checkpoint
     policy, batches = ready.policy, data.batches
     method = "LoRA" if params.peft else "all weights"
     if machine.quantization:

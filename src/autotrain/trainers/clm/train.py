@@ -1,10 +1,9 @@
 """The recipe, whole: from parameters to a model in the run folder.  The only module that knows everyone."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,16 +15,28 @@ from autotrain.errors import Interrupted
 from autotrain.models.forward import Policy
 from autotrain.models.load import load_model
 from autotrain.output.samples import answer_prompts, pick_prompts
-from autotrain.run_folder import CHECKPOINTS, FAILED, FINISHED, INTERRUPTED, LOG_FILE, STOPPED, TRAINING, RunFolder, claim
+from autotrain.run_folder import (
+    CHECKPOINTS,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    LEFT_OUT_FILE,
+    LOG_FILE,
+    STOPPED,
+    TRAINING,
+    RunFolder,
+    claim,
+)
 from autotrain.trainers.clm import record
 from autotrain.trainers.clm.finish import finish
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data, Machine, choose_machine, find_base, prepare_data
 from autotrain.trainers.clm.quiet import quiet_libraries
 from autotrain.trainers.clm.summary import show_plan
-from autotrain.training.assemble import Ready, assemble, make_ready
+from autotrain.trainers.clm.work import Work
+from autotrain.training.assemble import assemble, make_ready
 from autotrain.training.checkpoint import Checkpoint, Progress, list_checkpoints, read_checkpoint
-from autotrain.training.loop import Loop
+from autotrain.training.loop import Loop, Samples
 from autotrain.training.optim import check_optimizer
 from autotrain.training.signals import StopSignal
 from autotrain.training.step import Examples
@@ -55,13 +66,13 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool) -> None:
         if resume:
             record.check_same_data(folder, data.fingerprint)
         policy = _load(params, source, data, machine)
-        stores = [store for store in (data.train, data.valid) if store is not None]
-        ready = make_ready(policy, objective, params, data.batches, stores, machine.device)
-        show_plan(params, data, ready, machine, checkpoint)
+        ready = make_ready(policy, params, data.batches, data.longest_example, machine.device)
+        work = Work(params, source, machine, objective, data, ready, checkpoint, started)
+        show_plan(work)
         # A run that has no checkpoint yet starts anew.
         run = claim(folder, resume=checkpoint is not None, overwrite=overwrite or (resume and checkpoint is None))
         with StopSignal() as stop:
-            _run_in(run, params, source, data, ready, machine, checkpoint, stop, started)
+            _run_in(run, work, stop)
 
 
 def _last_checkpoint(folder: Path) -> Checkpoint | None:
@@ -87,62 +98,55 @@ def _load(params: LLMTrainingParams, source: ModelSource, data: Data, machine: M
     return policy
 
 
-def _run_in(
-    run: RunFolder,
-    params: LLMTrainingParams,
-    source: ModelSource,
-    data: Data,
-    ready: Ready,
-    machine: Machine,
-    checkpoint: Checkpoint | None,
-    stop: StopSignal,
-    started: float,
-) -> None:
+def _run_in(run: RunFolder, work: Work, stop: StopSignal) -> None:
     """Train and finish inside the claimed run folder, whose state says at any time how far it is."""
     log_file = log.add_log_file(str(run.path / LOG_FILE))
-    total_steps = data.batches.total_steps
-    progress = checkpoint.progress if checkpoint else Progress(token_budget=ready.memory.token_budget)
+    total_steps = work.data.batches.total_steps
+    progress = work.checkpoint.progress if work.checkpoint else Progress(token_budget=work.ready.memory.token_budget)
     run.set_state(TRAINING, progress.step, total_steps)
-    params.save(run.path)
-    data.report.write(run.path / "rows_left_out.jsonl")
-    facts = record.facts(params, data, ready, machine)
+    work.params.save(run.path)
+    work.data.report.write(run.path / LEFT_OUT_FILE)
+    facts = record.facts(work)
     record.write(run.path, facts)
     try:
-        torch.manual_seed(params.seed)
-        with Terminal(total_steps, progress.step) as terminal:
-            parts = assemble(
-                ready, params, data.batches, Examples(data.train), Examples(data.valid) if data.valid is not None else None, run, progress, terminal,
-                _sampler(params, data, ready.policy), machine.device,
-            )  # fmt: skip
-            loop = Loop(parts, progress, stop)
-            if checkpoint:
-                loop.restore(checkpoint)
-            start_seconds = time.monotonic() - started
-            is_complete = loop.run()
-        finish(run, params, source, data, ready.policy, loop.progress, facts, start_seconds, started)
-        for tracker in parts.trackers:
-            tracker.close()
+        loop, start_seconds = _fit(run, work, progress, stop)
+        finish(run, work, loop.progress, facts, start_seconds)
+        is_complete = loop.progress.stopped_early or loop.progress.step == total_steps
         run.set_state(FINISHED if is_complete else STOPPED, loop.progress.step, total_steps)
-    except Interrupted as error:
+    except (Interrupted, KeyboardInterrupt) as error:
         run.set_stage(INTERRUPTED, str(error))
         raise
     except BaseException as error:
         run.set_stage(FAILED, log.mask(str(error)))
-        log.error(f"the run in {run.path} failed at stage {TRAINING}; continue it with --resume once the cause is mended")
+        log.error(f"the run in {run.path} failed; once the cause is mended, --resume goes on from its last checkpoint")
         raise
     finally:
         log.remove_log_file(log_file)
         run.release()
 
 
-def _sampler(params: LLMTrainingParams, data: Data, policy: Policy) -> Any:
+def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tuple[Loop, float]:
+    """Returns the loop after its last step, and the seconds from the start of the program to its first."""
+    data, policy = work.data, work.ready.policy
+    valid = Examples(data.valid) if data.valid is not None else None
+    torch.manual_seed(work.params.seed)
+    with Terminal(data.batches.total_steps, progress.step) as terminal:
+        answer = _sampler(work.params, data, policy)
+        parts = assemble(work.ready, work.objective, work.params, data.batches, run, progress, terminal)
+        loop = Loop(parts, Examples(data.train), valid, answer, progress, stop)
+        if work.checkpoint:
+            loop.restore(work.checkpoint)
+        start_seconds = time.monotonic() - work.started
+        loop.run()
+    for tracker in parts.trackers:
+        tracker.close()
+    return loop, start_seconds
+
+
+def _sampler(params: LLMTrainingParams, data: Data, policy: Policy) -> Callable[[], Samples]:
     """A function that answers a few prompts of the validation set; without one, it answers nothing."""
     if data.valid_source is None or params.num_sample_prompts == 0:
         return lambda: ()
     with closing(RowsReport()) as unused:
         prompts = pick_prompts(data.valid_source.samples(unused), params.num_sample_prompts)
-
-    def answer() -> Sequence[Mapping[str, Any]]:
-        return answer_prompts(policy, data.tokenizer, prompts)
-
-    return answer
+    return lambda: answer_prompts(policy, data.tokenizer, prompts)

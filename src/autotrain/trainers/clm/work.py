@@ -1,0 +1,24 @@
+"""Work: everything about one run that is settled before its first step."""
+
+from dataclasses import dataclass
+
+from autotrain.base_models import ModelSource
+from autotrain.objectives.base import Objective
+from autotrain.trainers.clm.params import LLMTrainingParams
+from autotrain.trainers.clm.prepare import Data, Machine
+from autotrain.training.assemble import Ready
+from autotrain.training.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Work:
+    """checkpoint: where a resumed run goes on.  started: seconds of the monotonic clock."""
+
+    params: LLMTrainingParams
+    source: ModelSource
+    machine: Machine
+    objective: Objective
+    data: Data
+    ready: Ready
+    checkpoint: Checkpoint | None
+    started: float
