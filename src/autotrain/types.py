@@ -172,11 +172,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Totals of one whole optimizer step, over all micro-batches and ranks: the only divisors of a loss."""
+    """Totals of one whole optimizer step, over all micro-batches and ranks: the only divisors of a loss.
 
-    tokens: int  # predictions (trained tokens)
+    tokens: predictions (trained tokens).  tokens_by_sequence: those of the first, second, ... sequence of each
+    example, so of a pair the chosen and the rejected answers; they add up to `tokens`.
+    """
+
+    tokens: int
     sequences: int
     examples: int
+    tokens_by_sequence: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

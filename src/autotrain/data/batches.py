@@ -1,5 +1,6 @@
 """Which examples make a step, how a step is cut, and how examples are laid out in a batch."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import overload
 
@@ -101,12 +102,15 @@ def cut(indices: Sequence[int], num_tokens: Sequence[int] | np.ndarray, token_bu
 
 def count(examples: Iterable[Example]) -> Counts:
     """The divisors of a loss over these examples."""
-    tokens = sequences = num_examples = 0
+    tokens: Counter[int] = Counter()  # sequence within the example -> predictions
+    sequences = num_examples = 0
     for example in examples:
-        tokens += sum(num_targets(segment) for segment in example.segments)
+        for segment in example.segments:
+            tokens[segment.sequence] += num_targets(segment)
         sequences += example.num_sequences
         num_examples += 1
-    return Counts(tokens, sequences, num_examples)
+    by_sequence = tuple(tokens[place] for place in range(max(tokens, default=-1) + 1))
+    return Counts(tokens.total(), sequences, num_examples, by_sequence)
 
 
 def collate(examples: Sequence[Example]) -> Batch:

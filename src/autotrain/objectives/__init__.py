@@ -12,6 +12,9 @@ from typing import Any
 from autotrain.errors import ConfigError
 from autotrain.objectives.base import Objective
 
+# What the methods share; no methods themselves.
+_SHARED = ("base", "sequences")
+
 
 def available() -> dict[str, str]:
     """Trainer name -> module that serves it."""
@@ -27,5 +30,5 @@ def build(trainer: str, settings: Mapping[str, Any]) -> Objective:
 
 
 def _modules() -> list[ModuleType]:
-    names = [info.name for info in pkgutil.iter_modules(__path__) if info.name != "base"]
+    names = [info.name for info in pkgutil.iter_modules(__path__) if info.name not in _SHARED]
     return [importlib.import_module(f"{__name__}.{name}") for name in names]

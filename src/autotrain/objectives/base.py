@@ -48,12 +48,40 @@ class Objective(Protocol):
     ) -> Loss:
         """This micro-batch's share of the step's loss: sums divided by `counts`, never a mean of its own.
 
-        step: what `whole_step` returned.
+        facts: what the data say about the examples of this micro-batch.
+        step: what `whole_step` made for this micro-batch, if the objective needs it.
         """
         ...
 
     def whole_step(
         self, policy: Sequence[LogProbs | Scores], reference: Sequence[LogProbs | None], facts: Sequence[Facts]
-    ) -> Any:
-        """What the loss needs of the whole step, made of all its micro-batches, without gradient."""
+    ) -> Sequence[Any]:
+        """For each micro-batch, what its loss needs of the whole step; made of all of them, without gradient.
+
+        So the loss doesn't depend on how the step is cut, nor on finding again which part of it one is.
+        """
         ...
+
+
+class PairObjective:
+    """What objectives on pairs of answers have in common; they override what differs."""
+
+    sample: Sample = "pair"
+    head: Head = "causal"
+    needs_reference: bool = False
+
+    @property
+    def sequences_per_example(self) -> int:
+        """Chosen and rejected."""
+        return 2
+
+    @property
+    def needs_whole_step(self) -> bool:
+        """Most look at one pair at a time."""
+        return False
+
+    def whole_step(
+        self, policy: Sequence[LogProbs | Scores], reference: Sequence[LogProbs | None], facts: Sequence[Facts]
+    ) -> Sequence[Any]:
+        """Nothing."""
+        return [None] * len(policy)

@@ -35,9 +35,9 @@ class CausalObjective:
 
     def whole_step(
         self, policy: Sequence[LogProbs | Scores], reference: Sequence[LogProbs | None], facts: Sequence[Facts]
-    ) -> Any:
+    ) -> Sequence[Any]:
         """It needs nothing of the whole step."""
-        return None
+        return [None] * len(policy)
 
 
 def from_settings(settings: Mapping[str, Any]) -> CausalObjective:
