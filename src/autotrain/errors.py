@@ -13,6 +13,9 @@
 Every message says what happened, where, what is allowed and what to do.
 """
 
+# The worker writes what went wrong into the file that this variable names; its launcher puts that into the exception.
+REASON_FILE_VARIABLE = "AUTOTRAIN_REASON_FILE"
+
 
 class AutoTrainError(Exception):
     """Base of all errors that AutoTrain raises on purpose."""

@@ -65,10 +65,11 @@ def _raise_for(outcome: Outcome, project: str) -> None:
     if code in (None, 0):
         return
     if code == UserError.exit_code:
-        raise UserError(f"{project}: the worker refused to train; it says above why")
+        raise UserError(outcome.reason or f"{project}: the worker refused to train; it says above why")
     if code in _SIGNALS:
-        raise Interrupted(f"{project}: interrupted, and saved; go on with resume=True", int(_SIGNALS[code]))
-    raise TrainingError(f"{project}: the run failed with exit code {code}; it says above why, and in {project}/train.log")
+        raise Interrupted(f"{project}: {outcome.reason or 'interrupted'}; go on with resume=True", int(_SIGNALS[code]))
+    why = f": {outcome.reason}" if outcome.reason else f"; it says above why, and in {project}/train.log"
+    raise TrainingError(f"{project}: the run failed with exit code {code}{why}")
 
 
 def warn_of_autotrain_advanced() -> None:

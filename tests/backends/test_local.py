@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_failure_is_raised(stand_in: StandIn, ending: str, error: type[Exception
     stand_in(f"import sys\n{ending}\n")
     with pytest.raises(error):
         AutoTrainProject(params(), backend="local-cli", process=True).create()
+
+
+@pytest.mark.parametrize(("code", "error"), [(2, UserError), (1, TrainingError), (130, Interrupted)])
+def test_what_the_worker_said_is_in_the_exception(stand_in: StandIn, code: int, error: type[Exception]):
+    write = "pathlib.Path(os.environ['AUTOTRAIN_REASON_FILE']).write_text('no column words in train.csv')"
+    stand_in(f"import os, pathlib, sys\n{write}\nsys.exit({code})\n")
+    left_before = set(Path(tempfile.gettempdir()).glob("run-*"))
+    with pytest.raises(error, match=r"no column words in train\.csv"):
+        AutoTrainProject(params()).create()
+    assert set(Path(tempfile.gettempdir()).glob("run-*")) == left_before
 
 
 @pytest.mark.parametrize("ending", ["sys.exit(143)", "os.kill(os.getpid(), 15)"])

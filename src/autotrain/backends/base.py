@@ -31,10 +31,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """job_id: process id or a service's own id.  exit_code: None while the job goes on without us."""
+    """job_id: process id or a service's own id.  exit_code: None while the job goes on without us.
+
+    reason: what the worker said when it ended otherwise than well, "" where it said nothing.
+    """
 
     job_id: int | str
     exit_code: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan
 from autotrain.backends.child import die_with_parent, wait_for
-from autotrain.errors import DeviceError
+from autotrain.errors import REASON_FILE_VARIABLE, DeviceError
 from autotrain.home import home
 from autotrain.run_folder import is_run
 from autotrain.runs import forget, register
@@ -49,15 +49,18 @@ def worker_environment(job: Job) -> dict[str, str]:
 def run_worker(entry: str, job: Job, options: Sequence[str] = (), *, backend: str | None = None) -> Outcome:
     """Run a worker and wait for it, passing signals on.  With `backend`, the run is put in the registry."""
     file = _write_parameters(job, Path(tempfile.gettempdir()))
+    reason_file = file.with_suffix(".reason")
     try:
-        process = _spawn(worker_command(entry, str(file), options), worker_environment(job))
+        environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(reason_file)}
+        process = _spawn(worker_command(entry, str(file), options), environment)
         entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
         exit_code = wait_for(process)
         if entry_id is not None and not is_run(job.folder):
             forget(entry_id)  # refused before it began
-        return Outcome(process.pid, exit_code)
+        return Outcome(process.pid, exit_code, _read_reason(reason_file))
     finally:
         file.unlink(missing_ok=True)
+        reason_file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,13 @@ def _write_parameters(job: Job, folder: Path) -> Path:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(job.params.to_json())
     return Path(name)
+
+
+def _read_reason(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""  # all went well, or the worker was ended by force
 
 
 def _folder(name: str) -> Path:

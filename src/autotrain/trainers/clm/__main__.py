@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from autotrain import log
 from autotrain.config.base import describe
-from autotrain.errors import AutoTrainError, ConfigError
+from autotrain.errors import REASON_FILE_VARIABLE, AutoTrainError, ConfigError
 from autotrain.run_folder import FINISHED, check_free, read_state
 from autotrain.trainers.clm.params import LLMTrainingParams
 
@@ -29,14 +29,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _entry(entry)(arguments)
     except AutoTrainError as error:
-        log.error(str(error))
+        _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        log.error("interrupted; what was not saved yet is lost")
+        _say("interrupted; what was not saved yet is lost")
         return 130
     except Exception:  # noqa: BLE001  the outermost frame of the worker
-        log.error("the run failed, and not by a mistake of yours that we know of:\n" + log.mask(traceback.format_exc()))
+        _say("the run failed, and not by a mistake of yours that we know of:\n" + traceback.format_exc())
         return 1
+
+
+def _say(reason: str) -> None:
+    """Log why it ended, and hand it to a launcher that asked for it."""
+    log.error(reason)
+    file = os.environ.get(REASON_FILE_VARIABLE)
+    if file:
+        Path(file).write_text(log.mask(reason), encoding="utf-8")
 
 
 def _entry(name: str) -> Callable[[list[str]], int]:
