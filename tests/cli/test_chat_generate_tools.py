@@ -169,6 +169,43 @@ def test_generate_writes_json_lines_only_to_stdout(tiny_model: Path, tmp_path: P
     assert json.loads(result.stdout)["prompt"] == "hello"
 
 
+def test_generate_is_readable_on_a_terminal(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("Say [red] 1 times.\nSay blue 1 times.\n")
+    terminal, theirs = os.openpty()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "80", "TERM": "dumb"}
+    command = [*COMMAND, "generate", str(tiny_model), "--prompts", "prompts.txt", "--max-new-tokens", "2"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(terminal, 4096):
+                shown += part
+        except OSError:  # how Linux says that the other side was closed
+            pass
+    os.close(terminal)
+    lines = shown.decode().splitlines()
+    assert process.returncode == 0
+    assert [line.split()[0] for line in lines if line.split()][:3] == ["1", "asked", "answer"]
+    assert any("Say [red] 1 times." in line for line in lines)
+    assert "{" not in lines[0]
+
+
+def test_blocks_show_what_both_models_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from autotrain.output.answers import answer_writer
+
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    prompt = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    answer_writer(None, 1)({"prompt": prompt, "answer": "Hello.", "base_answer": "Good day to you"})
+    words = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert words == [
+        ["asked", "system:", "Be", "brief."],
+        ["user:", "Hi"],
+        ["base", "Good", "day", "to", "you"],
+        ["tuned", "Hello."],
+    ]
+
+
 def test_chat_through_a_pipe_answers_line_by_line(tiny_model: Path, tmp_path: Path) -> None:
     result = run("chat", str(tiny_model), "--max-new-tokens", "3", cwd=tmp_path, text="hello\n/reset\nhello\n/quit\nnever\n")
     assert result.returncode == 0, result.stderr

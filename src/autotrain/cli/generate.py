@@ -1,4 +1,7 @@
-"""Answer a file of prompts, or one, with a run or a model; the answers are JSONL."""
+"""Answer one prompt, or a file of them, with a run or a model.
+
+On a terminal the answers come as blocks to read; into a file or a pipe, as JSON lines.
+"""
 
 import argparse
 from pathlib import Path
@@ -21,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a prompt a line (.txt), or rows with a column prompt, text or messages (.csv, .jsonl, .json, .parquet)",
     )
     source.add_argument("--prompt", metavar="TEXT", help="one prompt")
-    parser.add_argument("--output", metavar="FILE", help="write JSONL there instead of to the standard output")
+    parser.add_argument("--output", metavar="FILE", help="write JSON lines to this file instead")
     parser.add_argument("--overwrite", action="store_true", help="replace --output if it exists")
     add_answer_arguments(parser)
 

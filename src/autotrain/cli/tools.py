@@ -1,4 +1,4 @@
-"""What is done with a trained model afterwards: merge-llm-adapter."""
+"""Tools for a trained model: merge a LoRA adapter into its base model."""
 
 import argparse
 from pathlib import Path
@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="base model: hub id, folder, GGUF file or smollm2-135m (default: the one that the adapter names)",
     )
-    merge.add_argument("--output-folder", "--output_folder", metavar="FOLDER", help="new folder for the merged model")
+    merge.add_argument(
+        "--output-folder", "--output_folder", metavar="FOLDER", help="new folder for the merged model (needed)"
+    )
     merge.add_argument(
         "--pad-to-multiple-of",
         "--pad_to_multiple_of",

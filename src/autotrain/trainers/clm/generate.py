@@ -33,7 +33,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class AnswersRequest(ChatRequest):
-    """Answers to `prompt`, or to the prompts in the file `prompts`, as JSONL into `output` or onto stdout."""
+    """Answers to `prompt`, or to the prompts in the file `prompts`; as JSON lines into `output`, or onto standard output."""
 
     prompt: str | None = None
     prompts: str | None = None
@@ -81,7 +81,7 @@ def _answers(fields: dict[str, Any]) -> None:
     prompts = read_prompts(Path(request.prompts)) if request.prompts else [request.prompt or ""]
     loaded, settings = _load(request)
     if request.output is None:
-        _write_answers(loaded, settings, request, prompts, sys.stdout)
+        _write_answers(loaded, settings, request, prompts, None)
         return
     with Path(request.output).open("w", encoding="utf-8") as file:
         _write_answers(loaded, settings, request, prompts, file)
@@ -120,11 +120,12 @@ def _load(request: ChatRequest) -> Any:
     return loaded, AnswerSettings(request.max_new_tokens, request.temperature, request.top_p)
 
 
-def _write_answers(loaded: Any, settings: Any, request: AnswersRequest, prompts: Sequence[Any], file: TextIO) -> None:
-    """One JSON line a prompt, each written whole before the next begins."""
+def _write_answers(loaded: Any, settings: Any, request: AnswersRequest, prompts: Sequence[Any], file: TextIO | None) -> None:
+    """One after another, each written whole before the next begins."""
+    from autotrain.output.answers import answer_writer
     from autotrain.output.generate import answer
 
-    progress = _Progress(len(prompts))
+    write, progress = answer_writer(file, len(prompts)), _Progress(len(prompts), file)
     for number, prompt in enumerate(prompts):
         turns = _with_system(prompt, request.system) if loaded.is_chat else prompt
         try:
@@ -133,8 +134,7 @@ def _write_answers(loaded: Any, settings: Any, request: AnswersRequest, prompts:
                 line["base_answer"] = answer(loaded, turns, settings, of_base=True).strip()
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted; {number} of {len(prompts)} answers were written", signal.SIGINT) from error
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        file.flush()
+        write(line)
         progress.show(number + 1)
 
 
@@ -148,15 +148,19 @@ def _with_system(prompt: Any, system: str | None) -> Any:
 
 
 class _Progress:
-    """How many answers are done, on stderr: a line that is rewritten in a terminal, else a line now and then."""
+    """How many answers are done, on stderr: a line that is rewritten in a terminal, else a line now and then.
 
-    def __init__(self, total: int) -> None:
+    Says nothing where the answers themselves come onto the terminal.
+    """
+
+    def __init__(self, total: int, file: TextIO | None) -> None:
         self._total = total
         self._start = time.monotonic()
-        self._is_terminal = sys.stderr.isatty() and not sys.stdout.isatty()
+        self._is_needed = total > 1 and not (file is None and sys.stdout.isatty())
+        self._is_terminal = sys.stderr.isatty()
 
     def show(self, done: int) -> None:
-        if self._total == 1:
+        if not self._is_needed:
             return
         left_seconds = (time.monotonic() - self._start) / done * (self._total - done)
         line = f"{done} of {self._total} answers, about {left_seconds:.0f} s left"
