@@ -1,7 +1,7 @@
 """One optimizer step, however it is cut; and one validation pass, which is the same without gradients."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from autotrain.types import Batch, Counts, Facts, LogProbs, Loss, Scores
 
 Predict = Callable[[Batch], Any]
 Scale = Callable[[Tensor], Tensor]
+Prediction = tuple[LogProbs | Scores, LogProbs | None, Facts]
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class _Pass:
     objective: Objective
     examples: Examples
     counts: Counts
-    whole: Sequence[Any] = ()
+    parts: Sequence[Sequence[int]]
+    whole: Sequence[Any]
 
-    def predict(self, indices: Sequence[int]) -> tuple[LogProbs | Scores, LogProbs | None, Facts]:
+    def predict(self, indices: Sequence[int]) -> Prediction:
         batch = collate([self.examples.store[index] for index in indices])
         assert batch.facts is not None  # collate states them
         reference = self.examples.reference(batch, indices) if self.examples.reference else None
@@ -65,11 +67,10 @@ class _Pass:
         device = output.values.device if isinstance(output, Scores) else output.per_token.device
         return output, reference, Facts(batch.facts.margin.to(device), batch.facts.label.to(device))
 
-    def share(self, place: int, indices: Sequence[int]) -> Loss:
-        """The share of the micro-batch at `place` of the step."""
-        output, reference, facts = self.predict(indices)
-        whole = self.whole[place] if self.whole else None
-        return self.objective.loss(output, reference, self.counts, facts=facts, step=whole)
+    def shares(self) -> Iterator[Loss]:
+        for part, whole in zip(self.parts, self.whole, strict=True):
+            output, reference, facts = self.predict(part)
+            yield self.objective.loss(output, reference, self.counts, facts=facts, step=whole)
 
 
 def _prepare(
@@ -81,18 +82,18 @@ def _prepare(
     check: Callable[[], None] = lambda: None,
 ) -> _Pass:
     """Objectives that look at the whole step see it here, in a pass without gradient and from the same random state."""
-    prepared = _Pass(policy, objective, examples, counts)
+    simple = _Pass(policy, objective, examples, counts, parts, [None] * len(parts))
     if not objective.needs_whole_step:
-        return prepared
+        return simple
     randoms = random_states()
-    outputs: list[tuple[LogProbs | Scores, LogProbs | None, Facts]] = []
+    outputs: list[Prediction] = []
     with torch.no_grad():
         for part in parts:
             check()
-            outputs.append(prepared.predict(part))
+            outputs.append(simple.predict(part))
     restore_random_states(randoms)
     policies, references, facts = zip(*outputs, strict=True)
-    return _Pass(policy, objective, examples, counts, objective.whole_step(policies, references, facts))
+    return replace(simple, whole=objective.whole_step(policies, references, facts))
 
 
 def accumulate(
@@ -113,8 +114,7 @@ def accumulate(
     counts = count(examples.store[index] for index in indices)
     step = _prepare(policy, objective, examples, counts, parts)
     sums: dict[str, float] = {"loss": 0.0}
-    for place, part in enumerate(parts):
-        share = step.share(place, part)
+    for share in step.shares():
         if share.value.requires_grad:
             torch.autograd.backward(scale(share.value))
         _add(sums, share)
@@ -173,9 +173,9 @@ def evaluate(
     try:
         counts = count(store[index] for index in range(len(store)))
         step = _prepare(policy, objective, examples, counts, parts, check)
-        for place, part in enumerate(parts):
+        for share in step.shares():
+            _add(sums, share)
             check()
-            _add(sums, step.share(place, part))
     finally:
         policy.train(was_training)
     return sums
