@@ -45,7 +45,7 @@ def test_heads_and_layouts_agree(tiny_llama, documents, fused: bool, layout: str
     object.__setattr__(policy.verdict, "layout", layout)
     object.__setattr__(policy.verdict, "fused_head", fused)
     if layout == "padded":
-        policy.causal_lm.set_attn_implementation("sdpa")
+        policy.pretrained.set_attn_implementation("sdpa")
     torch.testing.assert_close(policy(documents(5, 9)).per_token, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -54,9 +54,9 @@ def test_generation_runs_under_the_stock_attention_and_training_goes_on_after_it
     before = policy(documents(8)).per_token
     ids = documents(8).input_ids[None]
     with policy.stock_attention():
-        assert policy.causal_lm.config._attn_implementation == "sdpa"
+        assert policy.pretrained.config._attn_implementation == "sdpa"
         assert policy.model.generate(ids, max_new_tokens=3, do_sample=False).shape == (1, 11)
-    assert policy.causal_lm.config._attn_implementation == FOREST
+    assert policy.pretrained.config._attn_implementation == FOREST
     assert torch.equal(policy(documents(8)).per_token, before)
 
 

@@ -61,11 +61,11 @@ def test_the_same_seed_gives_the_same_adapter(tiny_llama, saved):
 def test_embeddings_grow_by_the_mean_row_and_never_shrink(tiny_llama, saved):
     for tied in (True, False):
         source = saved(tiny_llama(tied=tied))
-        model = load(source, vocabulary_size=214).causal_lm
+        model = load(source, vocabulary_size=214).pretrained
         for rows in (model.get_input_embeddings().weight, model.get_output_embeddings().weight):
             assert rows.shape == (214, 48)
             torch.testing.assert_close(rows[211:], rows[:211].mean(dim=0).expand(3, -1))
-        assert load(source, vocabulary_size=100).causal_lm.get_input_embeddings().weight.shape[0] == 211
+        assert load(source, vocabulary_size=100).pretrained.get_input_embeddings().weight.shape[0] == 211
 
 
 @pytest.mark.parametrize("model_class", [GPT2LMHeadModel, OPTForCausalLM])
@@ -77,7 +77,7 @@ def test_the_models_own_dropout_is_off_and_its_configuration_keeps_it(model_clas
     )
     policy = load(saved(model_class(config))).train()
     assert torch.equal(policy(documents(9)).per_token, policy(documents(9)).per_token)
-    fields = policy.causal_lm.config.to_dict()
+    fields = policy.pretrained.config.to_dict()
     assert 0.1 in (fields.get("attn_pdrop"), fields.get("dropout"))
     assert len(notices) == 1 and "dropout" in notices[0]
 

@@ -101,7 +101,7 @@ def test_it_runs_with_adapters_and_in_bfloat16(tiny_llama):
     model = get_peft_model(tiny_llama().to(torch.bfloat16), LoraConfig(target_modules="all-linear", init_lora_weights=False))
     policy = Policy(model, BF16)
     assert policy.verdict.layout == "flat" and policy.verdict.fused_head
-    assert policy.causal_lm.config._attn_implementation == FOREST
+    assert policy.pretrained.config._attn_implementation == FOREST
 
 
 def test_longrope_and_gpt2_are_flat_on_short_texts():

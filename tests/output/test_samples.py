@@ -44,14 +44,14 @@ def test_only_as_many_rows_are_read_as_needed() -> None:
 def test_sampling_changes_no_random_state_no_mode_and_no_weight(base: Path, train: Callable[..., Any]) -> None:
     trained = train(base)
     policy = trained.policy.train()
-    policy.causal_lm.model.norm.eval()  # a module that is kept in eval mode stays there
+    policy.pretrained.model.norm.eval()  # a module that is kept in eval mode stays there
     modes = [module.training for module in policy.modules()]
     state = torch.random.get_rng_state()
-    attention = policy.causal_lm.config._attn_implementation
+    attention = policy.pretrained.config._attn_implementation
     answers = answer_prompts(policy, trained.loaded, pick_prompts([CHAT], 1), max_new_tokens=5)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert [module.training for module in policy.modules()] == modes
-    assert policy.causal_lm.config._attn_implementation == attention
+    assert policy.pretrained.config._attn_implementation == attention
     assert answer_prompts(policy, trained.loaded, pick_prompts([CHAT], 1), max_new_tokens=5) == answers  # no dropout
     assert answers[0]["prompt"] == "hello"
     assert answers[0]["reference"] == "SECRET"

@@ -66,7 +66,7 @@ def test_32_bit_masters_of_a_16_bit_base_are_saved_in_16_bits(
     base_at: Callable[..., Path], train: Callable[..., Any], tmp_path: Path
 ) -> None:
     trained = train(base_at(tmp_path / "base", dtype=torch.bfloat16), peft=False)
-    assert trained.policy.causal_lm.dtype == torch.float32
+    assert trained.policy.pretrained.dtype == torch.float32
     save_result(trained.policy, trained.loaded, trained.params, trained.source, tmp_path / "run")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "run", dtype="auto")
     assert model.dtype == torch.bfloat16

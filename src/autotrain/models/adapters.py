@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 
-def add_adapter(model: PreTrainedModel, params: LLMTrainingParams, new_token_ids: Sequence[int] = ()) -> "PeftModel":
+def add_adapter(
+    model: PreTrainedModel, params: LLMTrainingParams, new_token_ids: Sequence[int] = (), *, has_scores: bool = False
+) -> "PeftModel":
     """Freeze `model` and put a LoRA adapter on it; its parameters, in float32, are all that is trained.
 
-    new_token_ids: tokens whose embedding rows are trained too.  Raises ModelError for layers that don't exist.
+    new_token_ids: tokens whose embedding rows are trained too.  has_scores: the model's score head is trained too, and is
+    saved with the adapter.  Raises ModelError for layers that don't exist.
     """
     from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 
     config = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
+        task_type=TaskType.SEQ_CLS if has_scores else TaskType.CAUSAL_LM,  # of SEQ_CLS, PEFT trains and saves the head
         r=params.lora_r,
         lora_alpha=params.lora_alpha,
         lora_dropout=params.lora_dropout,

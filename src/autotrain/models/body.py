@@ -1,4 +1,4 @@
-"""Parts of a loaded model: the causal language model under an adapter, its body, and which attention it runs."""
+"""Parts of a loaded model: transformers' own model under an adapter, its body, and which attention it runs."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from autotrain.models.attention import FOREST, register
 
 
-def causal_lm_of(model: nn.Module) -> PreTrainedModel:
-    """The causal language model itself, without the wrapper that an adapter puts around it."""
+def pretrained_of(model: nn.Module) -> PreTrainedModel:
+    """The model itself, without the wrapper that an adapter puts around it."""
     if isinstance(model, PreTrainedModel):
         return model
     return model.get_base_model()  # pyright: ignore[reportCallIssue,reportReturnType]

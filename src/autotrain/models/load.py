@@ -1,4 +1,4 @@
-"""Load a base model and make a Policy of it."""
+"""Load a base model and make a Policy, or a ScorePolicy, of it."""
 
 import contextlib
 import copy
@@ -8,10 +8,17 @@ import os
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    GgufConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from autotrain import log
@@ -20,11 +27,15 @@ from autotrain.errors import ModelError
 from autotrain.models.adapters import add_adapter, leave_casting_to_autocast
 from autotrain.models.failures import explained
 from autotrain.models.forward import Policy
+from autotrain.models.network import Network
 from autotrain.models.precision import Precision, choose_device, choose_precision
 from autotrain.models.quantize import Quantization, keep_plain_layout, quantization_config
+from autotrain.models.score import SCORE_HEAD, ScorePolicy, check_has_scores, with_one_score
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 __all__ = ["Precision", "choose_device", "choose_precision", "load_model", "model_limit", "read_model_config"]
+
+Head = Literal["causal", "score"]
 
 _REMOTE_CODE = "ALLOW_REMOTE_CODE"
 _ROPE_BY_LONGEST = ("longrope", "dynamic")  # frequencies depend on the longest position of the batch
@@ -93,66 +104,123 @@ def load_model(
     precision: Precision,
     quantization: Quantization | None,
     seed: int,
-) -> Policy:
-    """The base model on `device`, with an adapter if params.peft, self-tested.
+    head: Head = "causal",
+    pad_token_id: int | None = None,
+) -> Network:
+    """The base model on `device`, with an adapter if params.peft, self-tested: a Policy, or with head "score" a ScorePolicy.
 
     A frozen base is held in the precision of the computation; what is trained is float32.  The same seed gives the same
-    adapter.  Raises ModelError.
+    adapter and the same new score head; a base's own head of one score is kept.  pad_token_id: with head "score", what
+    `choose_pad` found.  Raises ModelError.
     """
-    token = params.token.get_secret_value() if params.token else None
-    config = read_model_config(source, token)
+    config = read_model_config(source, _token(params))
+    if head == "score":
+        check_has_scores(config, source)
+        config = with_one_score(config, pad_token_id)
+    torch.manual_seed(seed)
     dtype = precision.compute if params.peft else torch.float32
-    # The model's own dropout is off: a shared prompt would share it, and batches couldn't be cut freely.  The configuration,
-    # which is saved with the result, keeps its values.
+    model = load_pretrained(params, source, config, head=head, dtype=dtype, device=device, quantization=quantization)
+    _grow_embeddings(model, vocabulary_size)
+    torch.manual_seed(seed)
+    kind = ScorePolicy if head == "score" else Policy
+    if params.peft:
+        adapted = add_adapter(model, params, new_token_ids, has_scores=head == "score")
+        if precision.autocast:
+            leave_casting_to_autocast(adapted)
+        return kind(adapted, precision, _rope_limit(config))
+    model.requires_grad_(True)
+    return kind(model, precision, _rope_limit(config))
+
+
+def load_frozen(
+    params: LLMTrainingParams,
+    source: ModelSource,
+    *,
+    vocabulary_size: int,
+    device: torch.device,
+    precision: Precision,
+    quantization: Quantization | None,
+) -> Policy:
+    """A model to compare with: in the precision of the computation, without gradient, in evaluation mode."""
+    config = read_model_config(source, _token(params))
+    model = load_pretrained(
+        params, source, config, head="causal", dtype=precision.compute, device=device, quantization=quantization
+    )
+    _grow_embeddings(model, vocabulary_size)
+    return Policy(model.requires_grad_(False), precision, _rope_limit(config)).eval()
+
+
+def _token(params: LLMTrainingParams) -> str | None:
+    return params.token.get_secret_value() if params.token else None
+
+
+def load_pretrained(
+    params: LLMTrainingParams,
+    source: ModelSource,
+    config: PretrainedConfig,
+    *,
+    head: Head,
+    dtype: torch.dtype,
+    device: torch.device,
+    quantization: Quantization | None,
+) -> PreTrainedModel:
+    """transformers' own model, its own dropout off; the configuration, which is saved with the result, keeps its values.
+
+    A shared prompt would share its dropout, and batches couldn't be cut freely.
+    """
     dropout = _dropout_of(config)
     silent = _with_dropout(config, [(part, name, 0.0) for part, name, _ in dropout])
     with explained(source.path):
-        model = _load_weights(source, silent, dtype, device, quantization, token)
+        model = _load_weights(source, silent, head, dtype, device, quantization, _token(params))
     _set_dropout(model.config, dropout)
     _announce(config, dropout)
-    _grow_embeddings(model, vocabulary_size)
-    torch.manual_seed(seed)
-    if params.peft:
-        adapted = add_adapter(model, params, new_token_ids)
-        if precision.autocast:
-            leave_casting_to_autocast(adapted)
-        return Policy(adapted, precision, _rope_limit(config))
-    model.requires_grad_(True)
-    return Policy(model, precision, _rope_limit(config))
+    return model
 
 
 def _load_weights(
     source: ModelSource,
     config: PretrainedConfig,
+    head: Head,
     dtype: torch.dtype,
     device: torch.device,
     quantization: Quantization | None,
     token: str | None,
 ) -> PreTrainedModel:
+    loader: Any = AutoModelForSequenceClassification if head == "score" else AutoModelForCausalLM
+    made = SCORE_HEAD if head == "score" else None
     arguments: dict[str, Any] = {"config": config, "dtype": dtype}
     stored = {"trust_remote_code": allows_remote_code(), "token": token, **source.load_arguments}
-    quantized = (
-        {"quantization_config": quantization_config(quantization, dtype), "device_map": {"": device}} if quantization else {}
-    )
+    quantized: dict[str, Any] = {}
+    if quantization:
+        left_whole = [made] if made else None
+        quantized = {
+            "quantization_config": quantization_config(quantization, dtype, left_whole=left_whole),
+            "device_map": {"": device},
+        }
     if source.gguf_file:
-        model = _from_pretrained(
-            AutoModelForCausalLM, source.path, **arguments, **stored, quantization_config=GgufConfig(dequantize=True)
-        )
+        dense = {"quantization_config": GgufConfig(dequantize=True)}
+        model = _from_pretrained(loader, source.path, made, **arguments, **stored, **dense)
         if quantization:  # transformers can't read GGUF and quantize in one go
-            model = _from_pretrained(type(model), None, **arguments, **quantized, state_dict=model.state_dict())
+            model = _from_pretrained(type(model), None, None, **arguments, **quantized, state_dict=model.state_dict())
     else:
-        model = _from_pretrained(AutoModelForCausalLM, source.path, **arguments, **stored, **quantized)
+        model = _from_pretrained(loader, source.path, made, **arguments, **stored, **quantized)
     if quantization:
         keep_plain_layout(model)
         return model
     return model.to(device)  # pyright: ignore[reportArgumentType]
 
 
-def _from_pretrained(loader: Any, path: str | None, **arguments: Any) -> PreTrainedModel:
-    """Load a model; raises ModelError where the file lacks some of its weights, which transformers only logs."""
+def _from_pretrained(loader: Any, path: str | None, made: str | None, **arguments: Any) -> PreTrainedModel:
+    """Load a model; raises ModelError where the file lacks some of its weights, which transformers only logs.
+
+    made: a module that is made anew where the file has none, or one of another size.
+    """
     with _bars_on_terminals_only():
-        model, info = loader.from_pretrained(path, output_loading_info=True, **arguments)
-    missing = sorted(info["missing_keys"])
+        model, info = loader.from_pretrained(
+            path, output_loading_info=True, ignore_mismatched_sizes=made is not None, **arguments
+        )
+    lacking = {*info["missing_keys"], *(str(name[0]) for name in info["mismatched_keys"])}
+    missing = sorted(name for name in lacking if made is None or not name.startswith(f"{made}."))
     if missing:
         raise ModelError(f"base_model: the file lacks weights of its own model: {', '.join(missing[:3])}")
     return model

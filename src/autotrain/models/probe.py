@@ -31,11 +31,14 @@ _SHORT_WINDOW = 3  # windows are lowered to this, or so short a text wouldn't fe
 _FOREIGN_FAILURES = (RuntimeError, TypeError, AttributeError, ValueError, LookupError, AssertionError)
 
 Autocast = Callable[[], AbstractContextManager[object]]
+# From hidden states (L, H) of a text and what the model made of it (for a language model, logits (L, V)): the relative error
+# of what we make of the same hidden states, and why it can't be used ("" where it can).
+CheckHead = Callable[[Tensor, Tensor], tuple[float | None, str]]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """layout: what the model is given.  fused_head: whether logits may be made by chunks, from the guessed formula.
+    """layout: what the model is given.  fused_head: whether its output can be made from its hidden states by us, by chunks.
 
     Errors are relative to the largest value, None where nothing could be compared; reason: why not flat or not fused.
     """
@@ -48,21 +51,21 @@ class Verdict:
 
 
 def probe(
-    model: PreTrainedModel, body: nn.Module | None, formula: HeadFormula, *, stock: str, autocast: Autocast
+    model: PreTrainedModel, body: nn.Module | None, check_head: CheckHead, *, stock: str, autocast: Autocast
 ) -> Verdict:
     """Compare layouts and heads on the loaded model, and tell the user where the slower way is taken.
 
     Leaves random state, training modes, attention and configuration as they were.
     """
     ids = _random_ids(model)
-    with _undisturbed(model), torch.no_grad(), autocast():
+    with undisturbed(model), torch.no_grad(), autocast():
         with attention_set_to(model, stock):
             if body is None:
                 return Verdict("padded", False, None, None, "the model doesn't tell its body from its head")
             with _short_windows(model):
                 rows = [_row_hidden(body, ids[_tokens(path)]) for path in _PATHS]
                 whole = model(input_ids=ids[_tokens((0, 1))][None], use_cache=False).logits[0]
-            head_error, head_reason = _head_error(model, rows[0], whole, formula)
+            head_error, head_reason = check_head(rows[0], whole)
         hidden_error, reason = _layout_error(model, body, ids, rows)
     verdict = Verdict(
         "padded" if reason else "flat",
@@ -79,7 +82,11 @@ def _random_ids(model: PreTrainedModel) -> Tensor:
     weight: Tensor = model.get_input_embeddings().weight  # pyright: ignore[reportAssignmentType]
     generator = torch.Generator().manual_seed(0)
     num_tokens = sum(span.length for span in _SPANS)
-    return torch.randint(weight.shape[0], (num_tokens,), generator=generator).to(weight.device)
+    ids = torch.randint(weight.shape[0], (num_tokens,), generator=generator)
+    pad_token_id = model.config.get_text_config().pad_token_id  # scores are read before it, by transformers
+    if isinstance(pad_token_id, int):
+        ids[ids == pad_token_id] = (pad_token_id + 1) % weight.shape[0]
+    return ids.to(weight.device)
 
 
 def _tokens(path: Sequence[int]) -> Tensor:
@@ -116,11 +123,11 @@ def _layout_error(model: PreTrainedModel, body: nn.Module, ids: Tensor, rows: Se
         set_attention(model, before)
     if not layout.num_calls:
         return None, "none of its layers uses the attention interface"
-    error = max(_relative(flat[_tokens(path)], row) for path, row in zip(_PATHS, rows, strict=True))
-    return error, "" if error <= TOLERANCE[_compute_dtype(flat)] else f"its hidden states differ by {error:.1e}"
+    error = max(relative_error(flat[_tokens(path)], row) for path, row in zip(_PATHS, rows, strict=True))
+    return error, "" if error <= TOLERANCE[compute_dtype(flat)] else f"its hidden states differ by {error:.1e}"
 
 
-def _head_error(model: PreTrainedModel, hidden: Tensor, logits: Tensor, formula: HeadFormula) -> tuple[float | None, str]:
+def check_logits(model: PreTrainedModel, formula: HeadFormula, hidden: Tensor, logits: Tensor) -> tuple[float | None, str]:
     """The head formula's error against the model's own logits (L, V), and why it can't be used."""
     head = model.get_output_embeddings()
     if head is None or input_width(head) != hidden.shape[-1]:
@@ -128,25 +135,27 @@ def _head_error(model: PreTrainedModel, hidden: Tensor, logits: Tensor, formula:
     products = head(hidden)
     if products.shape != logits.shape:
         return None, "its logits have another shape than its head's"
-    error = _relative(finish_logits(products, formula), logits.float())
+    error = relative_error(finish_logits(products, formula), logits.float())
     target = logits.argmin(dim=-1)
     expected = logits.float().log_softmax(dim=-1).gather(1, target[:, None])[:, 0]
-    error = max(error, _relative(log_probs(hidden, target, head, formula), expected))
-    return error, "" if error <= TOLERANCE[_compute_dtype(hidden)] else f"its logits differ from the formula by {error:.1e}"
+    error = max(error, relative_error(log_probs(hidden, target, head, formula), expected))
+    return error, "" if error <= TOLERANCE[compute_dtype(hidden)] else f"its logits differ from the formula by {error:.1e}"
 
 
-def _relative(value: Tensor, expected: Tensor) -> float:
+def relative_error(value: Tensor, expected: Tensor) -> float:
+    """Largest difference, relative to the largest value."""
     error = (value.float() - expected.float()).abs().max() / expected.float().abs().max()
     return float(error) if torch.isfinite(error) else float("inf")
 
 
-def _compute_dtype(values: Tensor) -> torch.dtype:
+def compute_dtype(values: Tensor) -> torch.dtype:
+    """The type that products with `values` are taken in."""
     device_type = values.device.type
     return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else values.dtype
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Generator[None]:
+def undisturbed(model: nn.Module) -> Generator[None]:
     """Evaluation mode; random state and training modes come back."""
     modes = [(module, module.training) for module in model.modules()]
     device = next(model.parameters()).device
@@ -174,11 +183,8 @@ def _short_windows(model: PreTrainedModel) -> Generator[None]:
 
 
 def _tell(model: PreTrainedModel, verdict: Verdict) -> None:
-    family = model.config.model_type
     if verdict.layout == "padded":
         log.notice(
-            f"{family} can't take rows without padding ({verdict.reason}); rows are padded on the right instead: "
-            "the same numbers, more time and memory"
+            f"{model.config.model_type} can't take rows without padding ({verdict.reason}); rows are padded on the right "
+            "instead: the same numbers, more time and memory"
         )
-    elif not verdict.fused_head:
-        log.notice(f"{family}: {verdict.reason}; all logits of a batch are made at once, which takes more memory")

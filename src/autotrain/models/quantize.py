@@ -1,6 +1,7 @@
 """Whether the frozen base is held in 4 or 8 bits, and how transformers is told so."""
 
 import logging
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Literal
 
@@ -43,21 +44,25 @@ def choose_quantization(params: LLMTrainingParams, device: torch.device) -> Quan
     return asked
 
 
-def quantization_config(name: Quantization, compute_dtype: torch.dtype) -> BitsAndBytesConfig:
-    """nf4 with doubly quantized constants, or int8.
+def quantization_config(
+    name: Quantization, compute_dtype: torch.dtype, *, left_whole: Sequence[str] | None = None
+) -> BitsAndBytesConfig:
+    """nf4 with doubly quantized constants, or int8.  left_whole: modules not to quantize; None: the output embeddings.
 
     int8 is without the library's way with outliers: it singles out columns by all rows of a batch, so that a sample's
     numbers would depend on its neighbours.
     """
+    skipped = None if left_whole is None else list(left_whole)
     if name == "int8":
         # It says at every product that inputs are cast.
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=skipped)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute_dtype,
+        llm_int8_skip_modules=skipped,
     )
 
 

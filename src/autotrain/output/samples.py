@@ -12,10 +12,11 @@ from transformers import GenerationConfig
 
 from autotrain.data.chat import ChatTemplate
 from autotrain.data.messages import RowProblem
+from autotrain.data.samples import Sample
 from autotrain.data.tokenizer import LoadedTokenizer
 from autotrain.models.forward import Policy
 from autotrain.output.ends import generation_config_of, with_ends
-from autotrain.types import Conversation, Text
+from autotrain.types import Conversation, Labelled, Preference, Text
 
 _NUM_PROMPT_TOKENS = 32  # of plain text, which has no prompt of its own
 
@@ -34,7 +35,7 @@ class SamplePrompt:
     is_whole: bool = True
 
 
-def pick_prompts(samples: Iterable[Text | Conversation], how_many: int) -> list[SamplePrompt]:
+def pick_prompts(samples: Iterable[Sample], how_many: int) -> list[SamplePrompt]:
     """The first `how_many` different prompts among `samples` that have something to answer."""
     seen: set[str] = set()
 
@@ -71,7 +72,7 @@ def _answer(policy: Policy, loaded: LoadedTokenizer, prompt: SamplePrompt, max_n
         ids, shown, reference = _encode(loaded, prompt)
     except RowProblem:
         return None  # such a row isn't trained on either
-    ends = with_ends(generation_config_of(policy.causal_lm), tokenizer, *loaded.stop_token_ids)
+    ends = with_ends(generation_config_of(policy.pretrained), tokenizer, *loaded.stop_token_ids)
     config = GenerationConfig(
         max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends.eos_token_id, pad_token_id=ends.pad_token_id
     )
@@ -106,7 +107,11 @@ def _encode(loaded: LoadedTokenizer, prompt: SamplePrompt) -> tuple[Tensor, str,
     return ids[:, :num_kept], str(shown), str(rest)
 
 
-def _prompt_of(sample: Text | Conversation) -> SamplePrompt | None:
+def _prompt_of(sample: Sample) -> SamplePrompt | None:
+    if isinstance(sample, Preference):
+        return _prompt_before(sample, sample.chosen)
+    if isinstance(sample, Labelled):
+        return _prompt_before(sample, sample.completion if sample.label else "")
     if isinstance(sample, Text):
         if sample.prompt:
             return SamplePrompt(text=sample.prompt, reference=sample.text)
@@ -116,6 +121,14 @@ def _prompt_of(sample: Text | Conversation) -> SamplePrompt | None:
         if is_asked and turn.get("role") == "assistant" and turn.get("content"):
             return SamplePrompt(messages=sample.messages[:index], tools=sample.tools, reference=str(turn["content"]))
     return None
+
+
+def _prompt_before(sample: Preference | Labelled, good_answer: str | tuple[Mapping[str, Any], ...]) -> SamplePrompt | None:
+    """good_answer: the reference, "" where the data have none."""
+    reference = good_answer if isinstance(good_answer, str) else _last_content(good_answer)
+    if isinstance(sample.prompt, str):
+        return SamplePrompt(text=sample.prompt, reference=reference) if sample.prompt.strip() else None
+    return SamplePrompt(messages=sample.prompt, tools=sample.tools, reference=reference) if sample.prompt else None
 
 
 def _last_content(messages: Sequence[Mapping[str, Any]]) -> str:

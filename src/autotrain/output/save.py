@@ -31,8 +31,8 @@ def save_result(
         if isinstance(model, PeftModel):
             _save_adapter(model, params, source, temporary)
         else:
-            _save_weights(policy.causal_lm, source, temporary)
-        ends = with_ends(generation_config_of(policy.causal_lm), loaded.tokenizer, *loaded.stop_token_ids)
+            _save_weights(policy.pretrained, source, temporary)
+        ends = with_ends(generation_config_of(policy.pretrained), loaded.tokenizer, *loaded.stop_token_ids)
         ends.save_pretrained(temporary)
         _save_tokenizer(loaded, params, temporary)
         sync_files(temporary)

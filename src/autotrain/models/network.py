@@ -1,0 +1,169 @@
+"""What every policy is made of: a model that takes Batches, whichever way they are laid out, and whatever head it has.
+
+Legend: N tokens, H hidden size, R rows of T tokens.
+"""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from autotrain import log
+from autotrain.errors import TrainingError
+from autotrain.models.attention import FOREST, Layout, make_layout
+from autotrain.models.body import attention_set_to, find_body, pretrained_of, set_attention, stock_attention_of
+from autotrain.models.memory import MemoryEstimate, estimate_memory
+from autotrain.models.padded import pad_rows
+from autotrain.models.precision import Precision
+from autotrain.models.probe import CheckHead, flat_hidden, probe
+from autotrain.types import Batch
+
+
+class Network(nn.Module):
+    """A model, perhaps with an adapter.  Policy and ScorePolicy add what is made of its hidden states.
+
+    model: the Hugging Face or PEFT model.  verdict: what the self-test found.
+    row_sizes: where rows are padded, the lengths they may have (none: as long as the longest of the batch).
+    longest_path: the most tokens that a path may have, None for any.
+    """
+
+    def __init__(
+        self, model: nn.Module, precision: Precision, check_head: CheckHead, longest_path: int | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.precision = precision
+        self.longest_path = longest_path
+        self.row_sizes: tuple[int, ...] = ()
+        self._stock = stock_attention_of(self.pretrained)
+        body = find_body(self.pretrained)
+        self.verdict = probe(self.pretrained, body, check_head, stock=self._stock, autocast=self._probe_autocast)
+        set_attention(self.pretrained, FOREST if self.verdict.layout == "flat" else self._stock)
+
+    @property
+    def pretrained(self) -> PreTrainedModel:
+        """The model without the adapter's wrapper."""
+        return pretrained_of(self.model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether an adapter is trained rather than the whole model."""
+        return self.model is not self.pretrained
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of model and adapter; what is held in 4 bits counts in full."""
+        return self.pretrained.num_parameters()
+
+    @property
+    def num_trainable(self) -> int:
+        """Parameters that are trained."""
+        return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
+
+    def autocast(self) -> torch.autocast:
+        """The precision of the computation, for whoever calls the model directly."""
+        return torch.autocast(self.device.type, self.precision.compute, enabled=self.precision.autocast)
+
+    def _probe_autocast(self) -> torch.autocast:
+        """Weights in float32 are tested in float32: errors show better."""
+        is_float32 = all(p.dtype == torch.float32 for p in self.model.parameters() if p.is_floating_point())
+        return torch.autocast(self.device.type, self.precision.compute, enabled=self.precision.autocast and not is_float32)
+
+    def layout_of(self, batch: Batch) -> Layout:
+        """Who sees whom.  Raises TrainingError for a path that is longer than this model can take."""
+        layout = make_layout(batch.spans)
+        if self.longest_path is not None and layout.longest_path > self.longest_path:
+            raise TrainingError(
+                f"a sequence of {layout.longest_path} tokens: beyond {self.longest_path}, this model's rotary frequencies "
+                f"depend on what else is in the batch; set block_size to at most {self.longest_path}"
+            )
+        return layout
+
+    def hidden_at(self, batch: Batch, layout: Layout, tokens: Tensor) -> Tensor:
+        """(len(tokens), H): what the head is given at the tokens with these indices in the batch."""
+        if self.verdict.layout == "flat":
+            ids, positions = batch.input_ids.to(self.device), batch.position_ids.to(self.device)
+            return flat_hidden(self._body, ids, positions, layout).index_select(0, tokens.to(self.device))
+        rows = pad_rows(batch.spans, self.row_sizes)
+        ids = batch.input_ids[rows.token].to(self.device)  # (R, T)
+        cells = (rows.row[tokens] * ids.shape[1] + rows.column[tokens]).to(self.device)
+        return self._body(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1).index_select(0, cells)
+
+    @property
+    def _body(self) -> nn.Module:
+        body = find_body(self.pretrained)
+        if body is None:
+            raise TrainingError(f"{self.pretrained.config.model_type}: the part that makes hidden states couldn't be found")
+        return body
+
+    @contextmanager
+    def stock_attention(self) -> Generator[None]:
+        """The model as transformers runs it, in the run's precision.  Evaluation mode is the caller's."""
+        with attention_set_to(self.pretrained, self._stock), self.autocast():
+            yield
+
+    @contextmanager
+    def without_adapter(self) -> Generator[None]:
+        """The model before training: the adapter, trained rows of added tokens and a trained head are switched off.
+
+        Raises TrainingError where the whole model is trained, so that it no longer is what it was.
+        """
+        from peft import PeftModel
+
+        if not isinstance(self.model, PeftModel):
+            raise TrainingError("the whole model is trained: the model before training is no longer in memory")
+        with self.model.disable_adapter():
+            yield
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """Copies, on the processor, of exactly the parameters that are trained."""
+        return {name: parameter.detach().to("cpu", copy=True) for name, parameter in self._trained()}
+
+    def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what `trainable_state` returned.  Raises TrainingError where names or shapes don't fit this model."""
+        trained = dict(self._trained())
+        odd = sorted(trained.keys() ^ state.keys()) or [n for n in trained if trained[n].shape != state[n].shape]
+        if odd:
+            raise TrainingError(
+                f"the saved weights are of another model or adapter: {odd[0]} and {len(odd) - 1} more differ"
+            )
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(state[name])
+
+    def _trained(self) -> list[tuple[str, nn.Parameter]]:
+        return [(name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+
+    def set_gradient_checkpointing(self, enabled: bool) -> None:
+        """Compute layers again in the backward pass instead of keeping what they made."""
+        model = self.pretrained
+        if not model.supports_gradient_checkpointing:
+            if enabled:
+                log.notice(f"{model.config.model_type} can't compute layers again; gradient checkpointing stays off")
+            return
+        if enabled:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        else:
+            model.activation_checkpointing_disable()
+        model.disable_input_require_grads()  # only the reentrant kind needs it
+
+    def memory(self) -> MemoryEstimate:
+        """What training takes, for a planner."""
+        size = torch.empty(0, dtype=self.precision.compute).element_size()
+        return estimate_memory(self.model, self.pretrained.config, size, has_adapter=self.has_adapter)
+
+    def fixed_bytes(self) -> int:
+        """Bytes of weights, gradients and Adam's state, whatever the batch: an estimate."""
+        return self.memory().fixed
+
+    def activation_bytes_per_token(self, *, checkpointed: bool = False) -> int:
+        """Bytes that one token of a batch keeps until the backward pass, with or without checkpointing: an estimate."""
+        estimate = self.memory()
+        return estimate.per_token_checkpointed if checkpointed else estimate.per_token
