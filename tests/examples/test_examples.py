@@ -126,4 +126,4 @@ def test_an_example_parses_and_says_what_matters(path: Path, monkeypatch: pytest
 
 def test_no_two_examples_write_to_the_same_folder() -> None:
     names = [load_config(str(path), dry_run=True).params.project_name for path in CONFIGS]
-    assert len(names) == 5 and len(set(names)) == len(names)
+    assert len(names) == len(CONFIGS) == 8 and len(set(names)) == len(names)
