@@ -94,7 +94,7 @@ class ChatTemplate:
         for turn, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            span = self._by_prefix(messages, tools, turn, text) or self._by_marker(messages, tools, turn, text)
+            span = self._span(messages, tools, turn, text)
             if span is None or (spans and span[0] < spans[-1][1]):
                 raise RowProblem(
                     f"it can't be proven which part of the rendered text is the assistant's turn (message {turn + 1}); "
@@ -102,6 +102,17 @@ class ChatTemplate:
                 )
             spans.append(span)
         return Rendered(text, tuple(spans))
+
+    def render_answer(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> Rendered:
+        """As render_spans, for the last turn alone, which must be the assistant's."""
+        text = self.render(messages, tools)
+        span = self._span(messages, tools, len(messages) - 1, text)
+        if span is None:
+            raise RowProblem("it can't be proven where in the rendered text the answer begins; use another chat_template")
+        return Rendered(text, (span,))
+
+    def _span(self, messages: Sequence[Message], tools: Sequence[Message], turn: int, text: str) -> Span | None:
+        return self._by_prefix(messages, tools, turn, text) or self._by_marker(messages, tools, turn, text)
 
     def closing(self) -> str:
         """What ends the last assistant turn, or "" where that can't be told."""

@@ -62,13 +62,13 @@ def recognise(params: LLMTrainingParams, rows: Sequence[Row], name: str) -> Form
     if params.is_explicit("text_column"):
         return _mapped(params, rows, columns, name)
     if params.is_explicit("prompt_text_column") and params.prompt_text_column:
-        _require(params.prompt_text_column, "prompt_text_column", columns, name)
+        require_column(params.prompt_text_column, "prompt_text_column", columns, name)
     return _recognised(params, rows, columns, name)
 
 
 def _mapped(params: LLMTrainingParams, rows: Sequence[Row], columns: tuple[str, ...], name: str) -> Form:
     text, prompt = params.text_column, params.prompt_text_column
-    _require(text, "text_column", columns, name)
+    require_column(text, "text_column", columns, name)
     form = _form_of_column(text, rows, columns)
     if prompt is None:
         if text == "output" and form.kind == "text" and "instruction" in columns:
@@ -80,7 +80,7 @@ def _mapped(params: LLMTrainingParams, rows: Sequence[Row], columns: tuple[str, 
     if form.kind == "conversation" and not _begins_with_answer(text, rows):
         log.notice(f"prompt_text_column '{prompt}' isn't used: column '{text}' holds whole conversations")
         return form
-    return Form("prompt_completion", text, prompt=prompt, tools=form.tools or _tools_column(columns))
+    return Form("prompt_completion", text, prompt=prompt, tools=form.tools or tools_column(columns))
 
 
 def _recognised(params: LLMTrainingParams, rows: Sequence[Row], columns: tuple[str, ...], name: str) -> Form:
@@ -97,7 +97,7 @@ def _recognised(params: LLMTrainingParams, rows: Sequence[Row], columns: tuple[s
         return Form("alpaca", "output", prompt="instruction", input="input" if "input" in columns else None)
     prompt = params.prompt_text_column or "prompt"
     if prompt in columns and "completion" in columns:
-        return Form("prompt_completion", "completion", prompt=prompt, tools=_tools_column(columns))
+        return Form("prompt_completion", "completion", prompt=prompt, tools=tools_column(columns))
     raise DataError(
         f"{name}: nothing to train on was recognised; columns: {', '.join(columns) or 'none'}. Expected text, messages, "
         f"conversations, instruction and output, or prompt and completion; or name the column: column_mapping.text_column"
@@ -119,13 +119,14 @@ def _form_of_column(column: str, rows: Sequence[Row], columns: tuple[str, ...]) 
     cells = [row.cells[column] for row in rows if not is_empty(row.cells.get(column))]
     styles = [style for style in map(chat_form, cells) if style]
     if cells and 2 * len(styles) >= len(cells):
-        return Form("conversation", column, tools=_tools_column(columns), style=styles[0])
+        return Form("conversation", column, tools=tools_column(columns), style=styles[0])
     if column in CHAT_COLUMNS:
-        return Form("conversation", column, tools=_tools_column(columns), style="OpenAI")
+        return Form("conversation", column, tools=tools_column(columns), style="OpenAI")
     return Form("text", column)
 
 
-def _tools_column(columns: Sequence[str]) -> str | None:
+def tools_column(columns: Sequence[str]) -> str | None:
+    """The column with the tools on offer, if there is one."""
     return TOOLS_COLUMN if TOOLS_COLUMN in columns else None
 
 
@@ -139,7 +140,8 @@ def _begins_with_answer(column: str, rows: Sequence[Row]) -> bool:
     return False
 
 
-def _require(column: str, key: str, columns: Sequence[str], name: str) -> None:
+def require_column(column: str, key: str, columns: Sequence[str], name: str) -> None:
+    """Raise DataError unless `column`, which column_mapping.`key` is for, is among `columns`."""
     if column in columns:
         return
     near = difflib.get_close_matches(column, columns, n=1, cutoff=0.6) or [

@@ -47,6 +47,10 @@ class SpanEncoder:
         rows = zip(texts, batch["input_ids"], batch["offset_mapping"], strict=True)
         return [self._mark(marked, ids, offsets) for marked, ids, offsets in rows]
 
+    def encode_pieces(self, marked: Marked) -> Encoded | RowProblem:
+        """Encode what stands before, in and after each span by itself, so that none depends on what follows it."""
+        return self._encode_pieces(marked, self._ids(marked.text))
+
     def _mark(self, marked: Marked, ids: list[int], offsets: list[tuple[int, int]]) -> Encoded | RowProblem:
         if marked.spans == ((0, len(marked.text)),):
             return Encoded(np.array(ids, np.int32), np.ones(len(ids), np.bool_))
@@ -99,3 +103,18 @@ def _cut(marked: Marked) -> list[tuple[str, bool]]:
         position = last
     pieces.append((marked.text[position:], False))
     return [(text, trained) for text, trained in pieces if text]
+
+
+def framed(encoded: Encoded, prefix: tuple[int, ...], suffix: tuple[int, ...], *, trains_on_prefix: bool = False) -> Encoded:
+    """Put ids before and after, unless they are there already; what is put after is trained on."""
+    ids, trained = encoded.ids, encoded.trained
+    if prefix and tuple(ids[: len(prefix)]) != prefix:
+        ids = np.concatenate([np.array(prefix, np.int32), ids])
+        trained = np.concatenate([np.full(len(prefix), trains_on_prefix), trained])
+    if suffix:
+        while len(ids) >= 2 * len(suffix) and tuple(ids[-2 * len(suffix) :]) == suffix * 2:
+            ids, trained = ids[: -len(suffix)], trained[: -len(suffix)]
+        if tuple(ids[-len(suffix) :]) != suffix:
+            ids = np.concatenate([ids, np.array(suffix, np.int32)])
+            trained = np.concatenate([trained, np.ones(len(suffix), np.bool_)])
+    return Encoded(ids, trained)

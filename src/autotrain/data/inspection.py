@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autotrain.data.store import ExampleStore
-from autotrain.types import Origin, Segment
+from autotrain.types import Example, Origin, Segment
 
 Piece = tuple[str, bool]
 UNFINISHED = "\ufffd"
@@ -12,7 +12,10 @@ UNFINISHED = "\ufffd"
 
 @dataclass(frozen=True, slots=True)
 class InspectedRow:
-    """pieces: (text, whether it is trained on) of each token; tokens that share a character are joined."""
+    """pieces: (text, whether it is trained on) of each token; tokens that share a character are joined.
+
+    The parts of a pair stand one after the other, each below its name.
+    """
 
     origin: Origin
     pieces: tuple[Piece, ...]
@@ -25,9 +28,20 @@ def inspect_rows(store: ExampleStore, tokenizer: Any, how_many: int) -> list[Ins
     rows: list[InspectedRow] = []
     num_tokens, num_trained = store.num_tokens, store.num_trained
     for index in range(min(how_many, len(store))):
-        pieces = [piece for segment in store[index].segments for piece in _pieces(segment, tokenizer)]
+        pieces = _parts(store[index], tokenizer)
         rows.append(InspectedRow(store.origin(index), tuple(pieces), int(num_tokens[index]), int(num_trained[index])))
     return rows
+
+
+def _parts(example: Example, tokenizer: Any) -> list[Piece]:
+    """A pair has two answers, each of which continues the prompt, or is a whole text by itself."""
+    names = ("prompt", "chosen", "rejected")[-len(example.segments) :] if len(example.segments) > 1 else ("",)
+    pieces: list[Piece] = []
+    for name, segment in zip(names, example.segments, strict=True):
+        if name:
+            pieces.append((("\n" if pieces else "") + f"--- {name}\n", False))
+        pieces += _pieces(segment, tokenizer)
+    return pieces
 
 
 def _pieces(segment: Segment, tokenizer: Any) -> list[Piece]:

@@ -53,3 +53,42 @@ def _own_limit(tokenizer_limit: int, model_limit: int | None) -> tuple[int | Non
     if model_limit is not None:
         return model_limit, "model"
     return (tokenizer_limit, "tokenizer") if tokenizer_limit < NO_LIMIT else (None, "model")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLengths:
+    """In tokens.  prompt: its end is kept.  answer: its beginning is kept.  Together at most `block_size`.
+
+    cuts: otherwise, whatever is longer is left out, and prompt and answer have no limit of their own.
+    """
+
+    prompt: int | None
+    answer: int | None
+    block_size: int
+    cuts: bool
+
+
+def resolve_answer_lengths(params: LLMTrainingParams, lengths: Lengths) -> AnswerLengths:
+    """The limits of prompts and of answers to them, of each trainer.  Raises ConfigError.
+
+    A reward model can't judge an answer that was cut.
+    """
+    block_size = lengths.block_size
+    if params.trainer == "reward":
+        return AnswerLengths(None, None, block_size, cuts=False)
+    for name, value in (
+        ("max_prompt_length", params.max_prompt_length),
+        ("max_completion_length", params.max_completion_length),
+    ):
+        if value is not None and value > block_size and params.is_explicit(name):
+            raise ConfigError(
+                f"{name} ({value}) must not be larger than block_size ({block_size}); lower {name} or raise block_size"
+            )
+    longest_prompt = params.max_prompt_length
+    if longest_prompt >= block_size and not params.is_explicit("max_prompt_length"):
+        longest_prompt = max(1, block_size // 2)
+        log.notice(
+            f"max_prompt_length is {longest_prompt}, half of block_size, because {params.max_prompt_length}, its default, "
+            "leaves no room for an answer"
+        )
+    return AnswerLengths(longest_prompt, params.max_completion_length, block_size, cuts=True)

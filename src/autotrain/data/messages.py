@@ -75,6 +75,19 @@ def chat_form(cell: Any) -> str | None:
     return "ShareGPT" if "from" in first and "value" in first else None
 
 
+def is_message(cell: Any) -> Message | None:
+    """The message, if `cell` is one message by itself, as an object or as text; otherwise None."""
+    if isinstance(cell, str):
+        cell = parse_literal(cell) if cell.lstrip().startswith("{") else None
+    if not isinstance(cell, Mapping):
+        return None
+    message = {str(key): value for key, value in cast(Mapping[Any, Any], cell).items()}
+    says = ("role" in message and ("content" in message or "tool_calls" in message)) or (
+        "from" in message and "value" in message
+    )
+    return message if says and isinstance(message.get("role", message.get("from")), str) else None
+
+
 def is_empty(cell: Any) -> bool:
     """Whether there is nothing in the cell: null, white space, an empty list."""
     return cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, list) and not cell)

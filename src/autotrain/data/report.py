@@ -15,6 +15,13 @@ MALFORMED = "malformed"
 NO_ASSISTANT_TURN = "no assistant turn"
 NOTHING_TO_TRAIN = "nothing to train on"
 CUT_AWAY = "nothing to train on after the cut"
+# Of pairs and labelled answers
+NO_PROMPT = "no prompt"
+EMPTY_ANSWER = "empty answer"
+IDENTICAL_ANSWERS = "identical answers"
+DIFFERENT_DIALOGUES = "dialogues that differ before the last turn"
+ANSWER_CUT_AWAY = "answer cut to nothing"
+TOO_LONG = "longer than block_size"
 
 NUM_FIRST_ROWS = 5
 NUM_HELD_ENTRIES = 4096
@@ -52,7 +59,7 @@ class RowsReport:
         self._note({**entry, "detail": detail} if detail else entry)
 
     def cut(self, split: str, origin: Origin, tokens_kept: int, tokens_cut: int) -> None:
-        """One row was longer than the limit and lost its end."""
+        """One row was longer than a limit and lost that many tokens."""
         self._rows_cut[split] += 1
         self._tokens_cut[split] += tokens_cut
         where = {"split": split, "file": origin.file, "line": origin.line}

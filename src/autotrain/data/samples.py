@@ -1,4 +1,4 @@
-"""A split of the data: found, recognised, and turned into texts and conversations row by row."""
+"""A split of the data: found, recognised, and turned into samples row by row."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autotrain import log
+from autotrain.data.cells import check_unicode, text_of, turns_of
 from autotrain.data.columns import Form, column_names, recognise
 from autotrain.data.hub import HubRows
 from autotrain.data.locate import locate
-from autotrain.data.messages import Message, RowProblem, chat_form, is_empty, parse_messages, parse_tools
+from autotrain.data.messages import Message, RowProblem, chat_form, parse_messages, parse_tools
+from autotrain.data.pair_rows import to_labelled, to_preference
+from autotrain.data.pairs import PairForm, SampleKind, recognise_pairs
 from autotrain.data.read import BadRow, Rows, read_rows
-from autotrain.data.report import EMPTY, MALFORMED, NUM_FIRST_ROWS, RowsReport
+from autotrain.data.report import MALFORMED, NUM_FIRST_ROWS, RowsReport
 from autotrain.data.templates import check_chat_template, is_explicit_none
 from autotrain.errors import DataError
 from autotrain.trainers.clm.params import LLMTrainingParams
-from autotrain.types import Conversation, Origin, Row, Text
+from autotrain.types import Conversation, Labelled, Origin, Preference, Row, Text
 
 Split = Literal["train", "valid"]
+Sample = Text | Conversation | Preference | Labelled
 NUM_PEEKED_ROWS = 100
 
 
@@ -31,12 +35,14 @@ class Source:
     split: str
     name: str
     columns: tuple[str, ...]
-    form: Form
+    form: Form | PairForm
     is_conversation: bool
+    kind: SampleKind
+    sample_of: Callable[[Row], Sample]
     rows: Callable[[], Rows]
     fingerprint_of: Callable[[], str]
 
-    def samples(self, report: RowsReport) -> Iterator[Text | Conversation]:
+    def samples(self, report: RowsReport) -> Iterator[Sample]:
         """Stream the samples; rows that give none are entered into `report`."""
         for row in self.rows():
             report.seen(self.split)
@@ -44,7 +50,7 @@ class Source:
                 report.left_out(self.split, row.origin, MALFORMED, row.problem)
                 continue
             try:
-                yield to_sample(row, self.form, as_conversation=self.is_conversation)
+                yield self.sample_of(row)
             except RowProblem as problem:
                 report.left_out(self.split, row.origin, problem.reason, problem.detail)
 
@@ -53,20 +59,33 @@ class Source:
         return self.fingerprint_of()
 
 
-def open_split(params: LLMTrainingParams, split: Split) -> Source:
+def open_split(params: LLMTrainingParams, split: Split, kind: SampleKind = "text") -> Source:
     """Find the train or valid split and recognise its form.  Raises DataError.
 
-    Which data it is, is told by data_path with train_split or valid_split.
+    Which data it is, is told by data_path with train_split or valid_split; kind: what the
+    objective is trained on.
     """
     check_chat_template(params)
     name, rows, fingerprint = _open(params, split)
     peeked = list(islice((row for row in rows() if isinstance(row, Row)), NUM_PEEKED_ROWS))
     if not peeked:
         _refuse_rowless(name, rows)
-    form = recognise(params, peeked, name)
-    is_conversation = _decide_template(params, form, peeked, name)
+    form, is_conversation, sample_of = _maker(params, peeked, name, kind)
     log.info(f"{split}: {name}, {form.describe()}")
-    return Source(split, name, column_names(peeked), form, is_conversation, rows, fingerprint)
+    return Source(split, name, column_names(peeked), form, is_conversation, kind, sample_of, rows, fingerprint)
+
+
+def _maker(
+    params: LLMTrainingParams, peeked: list[Row], name: str, kind: SampleKind
+) -> tuple[Form | PairForm, bool, Callable[[Row], Sample]]:
+    """The form, whether the samples are conversations, and what makes them of rows."""
+    if kind == "text":
+        form = recognise(params, peeked, name)
+        is_conversation = _decide_template(params, form, peeked, name)
+        return form, is_conversation, partial(to_sample, form=form, as_conversation=is_conversation)
+    pair_form = recognise_pairs(params, peeked, name, kind)
+    make = to_preference if kind == "pair" else to_labelled
+    return pair_form, pair_form.is_conversation, partial(make, form=pair_form)
 
 
 def _open(params: LLMTrainingParams, split: Split) -> tuple[str, Callable[[], Rows], Callable[[], str]]:
@@ -145,57 +164,29 @@ def to_sample(row: Row, form: Form, *, as_conversation: bool) -> Text | Conversa
     """Raises RowProblem if the row gives no sample."""
     cells, origin = row.cells, row.origin
     if form.kind == "text":
-        return Text(_text(cells, form.text), origin)
+        return Text(text_of(cells, form.text), origin)
     tools = parse_tools(cells.get(form.tools)) if form.tools else ()
     if form.kind == "conversation":
         return _conversation(parse_messages(cells.get(form.text)), origin, tools)
     prompt_column = form.prompt or ""
     if not as_conversation:
         if form.kind == "alpaca":
-            return Text(_text(cells, form.text), origin, prompt=_instruction(cells, form) + "\n\n")
-        return Text(_text(cells, form.text), origin, prompt=_text(cells, prompt_column, may_be_empty=True))
+            return Text(text_of(cells, form.text), origin, prompt=_instruction(cells, form) + "\n\n")
+        return Text(text_of(cells, form.text), origin, prompt=text_of(cells, prompt_column, may_be_empty=True))
     if form.kind == "alpaca":
         question: list[Message] = [{"role": "user", "content": _instruction(cells, form)}]
     else:
-        question = _side(cells, prompt_column, "user")
-    return _conversation(question + _side(cells, form.text, "assistant"), origin, tools)
+        question = turns_of(cells, prompt_column, "user")
+    return _conversation(question + turns_of(cells, form.text, "assistant"), origin, tools)
 
 
 def _conversation(messages: list[Message], origin: Origin, tools: tuple[Message, ...]) -> Conversation:
     for message in messages:
-        _check_unicode(message["content"])
+        check_unicode(message["content"])
     return Conversation(tuple(messages), origin, tools)
 
 
-def _side(cells: Mapping[str, Any], column: str, role: str) -> list[Message]:
-    """A prompt or an answer: text is one turn; a list of messages is taken as it is."""
-    cell = cells.get(column)
-    if isinstance(cell, str) and not chat_form(cell):
-        return [{"role": role, "content": _text(cells, column)}]
-    return parse_messages(cell)
-
-
 def _instruction(cells: Mapping[str, Any], form: Form) -> str:
-    instruction = _text(cells, form.prompt or "")
-    given = "" if form.input is None else _text(cells, form.input, may_be_empty=True)
+    instruction = text_of(cells, form.prompt or "")
+    given = "" if form.input is None else text_of(cells, form.input, may_be_empty=True)
     return f"{instruction}\n\n{given}" if given.strip() else instruction
-
-
-def _text(cells: Mapping[str, Any], column: str, *, may_be_empty: bool = False) -> str:
-    cell = cells.get(column)
-    if is_empty(cell):
-        if may_be_empty:
-            return ""
-        raise RowProblem(f"column '{column}' is empty" if column else "the text is empty", EMPTY)
-    if not isinstance(cell, str):
-        raise RowProblem(f"column '{column}' must be text, not {type(cell).__name__}: {str(cell)[:60]}")
-    _check_unicode(cell)
-    return cell
-
-
-def _check_unicode(text: str) -> None:
-    """Half of a surrogate pair, as JSON escapes can give, is no character and has no tokens."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RowProblem(f"broken Unicode: half of a surrogate pair at character {error.start + 1}") from None

@@ -7,11 +7,12 @@ from itertools import islice
 import numpy as np
 
 from autotrain.data.chat import ChatTemplate
-from autotrain.data.encode import Encoded, Marked, SpanEncoder
+from autotrain.data.encode import Encoded, Marked, SpanEncoder, framed
 from autotrain.data.lengths import Lengths
 from autotrain.data.messages import RowProblem
+from autotrain.data.pair_tokens import store_trees
 from autotrain.data.report import CUT_AWAY, MALFORMED, NO_ASSISTANT_TURN, NOTHING_TO_TRAIN, RowsReport
-from autotrain.data.samples import Source
+from autotrain.data.samples import Sample, Source
 from autotrain.data.store import ExampleStore, num_targets
 from autotrain.data.tokenizer import LoadedTokenizer
 from autotrain.errors import DataError
@@ -24,19 +25,27 @@ Tokens = tuple[Origin, Encoded]
 
 
 def load_examples(
-    params: LLMTrainingParams, source: Source, loaded: LoadedTokenizer, lengths: Lengths, report: RowsReport
+    params: LLMTrainingParams,
+    source: Source,
+    loaded: LoadedTokenizer,
+    lengths: Lengths,
+    report: RowsReport,
+    *,
+    trains_prompt: bool = False,
 ) -> ExampleStore:
     """Tokenize a split, streaming.  Rows left out or cut are entered into `report`.
 
-    Raises DataError for malformed rows (unless skip_bad_rows) and if no row is left.
+    trains_prompt: the prompt of a pair is trained on too, as a third sequence.  Raises DataError for malformed rows
+    (unless skip_bad_rows) and if no row is left.
     """
     store = ExampleStore()
     try:
-        rows = _tokenize(params, source, loaded, report)
-        if params.trainer == "default":
-            _store_stream(rows, store, source.split, lengths.block_size, report)
+        if source.kind != "text":
+            store_trees(params, source, loaded, lengths, report, store, trains_prompt=trains_prompt)
+        elif params.trainer == "default":
+            _store_stream(_tokenize(params, source, loaded, report), store, source.split, lengths.block_size, report)
         else:
-            _store_rows(rows, store, source.split, lengths.block_size, report)
+            _store_rows(_tokenize(params, source, loaded, report), store, source.split, lengths.block_size, report)
         _refuse_bad_rows(params, source, report)
         if not len(store):
             raise DataError(_nothing_left(source, report))
@@ -79,7 +88,7 @@ def _tokenize(params: LLMTrainingParams, source: Source, loaded: LoadedTokenizer
             if isinstance(encoded, RowProblem):
                 report.left_out(source.split, origin, encoded.reason, encoded.detail)
             else:
-                yield origin, _framed(encoded, draft)
+                yield origin, framed(encoded, draft.prefix_ids, draft.suffix_ids, trains_on_prefix=draft.trains_on_prefix)
 
 
 def _drafts(maker: "_Maker", source: Source, report: RowsReport) -> Iterator[tuple[Origin, "_Draft"]]:
@@ -98,21 +107,6 @@ class _Draft:
     prefix_ids: tuple[int, ...] = ()
     suffix_ids: tuple[int, ...] = ()
     trains_on_prefix: bool = False
-
-
-def _framed(encoded: Encoded, draft: _Draft) -> Encoded:
-    ids, trained = encoded.ids, encoded.trained
-    prefix, suffix = draft.prefix_ids, draft.suffix_ids
-    if prefix and tuple(ids[: len(prefix)]) != prefix:
-        ids = np.concatenate([np.array(prefix, np.int32), ids])
-        trained = np.concatenate([np.full(len(prefix), draft.trains_on_prefix), trained])
-    if suffix:
-        while len(ids) >= 2 * len(suffix) and tuple(ids[-2 * len(suffix) :]) == suffix * 2:
-            ids, trained = ids[: -len(suffix)], trained[: -len(suffix)]
-        if tuple(ids[-len(suffix) :]) != suffix:
-            ids = np.concatenate([ids, np.array(suffix, np.int32)])
-            trained = np.concatenate([trained, np.ones(len(suffix), np.bool_)])
-    return Encoded(ids, trained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +133,12 @@ class _Maker:
             ends_conversations=is_default and params.add_eos_token,
         )
 
-    def draft(self, sample: Text | Conversation) -> _Draft:
-        return self._text(sample) if isinstance(sample, Text) else self._conversation(sample)
+    def draft(self, sample: Sample) -> _Draft:
+        if isinstance(sample, Text):
+            return self._text(sample)
+        if isinstance(sample, Conversation):
+            return self._conversation(sample)
+        raise TypeError(f"{type(sample).__name__} is no text and no conversation")
 
     def _text(self, sample: Text) -> _Draft:
         text = sample.prompt + sample.text
