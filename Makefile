@@ -14,17 +14,21 @@ USER_EXTRAS := tensorboard$(if $(EXTRAS),$(comma)$(EXTRAS))
 # A stamp for each set of extras: what is installed already isn't installed again.
 USER_STAMP := .venv/.installed-$(subst $(comma),+,$(USER_EXTRAS))
 DEV_STAMP := .venv/.installed-dev
+# TRL, which is compared with and is no part of this, has an environment of its own.
+PARITY := .venv-parity
+PARITY_STAMP := $(PARITY)/.installed
 
-.PHONY: help setup quickstart app test test-slow lint format docs clean
+.PHONY: help setup quickstart app test test-slow parity lint format docs clean
 
 help:
 	@echo "make setup       create .venv with everything a user needs (EXTRAS=quant,... for more)"
 	@echo "make quickstart  fine-tune a small model and compare its answers before and after"
 	@echo "make app         open the web page (not in this version yet: it says so)"
 	@echo "make test        the tests; make test-slow for those that take minutes"
+	@echo "make parity      compare preference training with TRL's, step by step (installs TRL beside)"
 	@echo "make lint        style, types and the import law; make format mends the style"
 	@echo "make docs        write docs/reference anew from the parameters"
-	@echo "make clean       remove .venv and caches; models and runs stay"
+	@echo "make clean       remove the environments and caches; models and runs stay"
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -65,6 +69,16 @@ test: $(DEV_STAMP)
 test-slow: $(DEV_STAMP)
 	@$(BIN)/python -m pytest -m slow
 
+$(PARITY_STAMP): tests/parity/trl/requirements.txt
+	@echo "Installing torch and TRL into $(PARITY) (once; this takes a few minutes)"
+	@$(PYTHON) -m venv $(PARITY)
+	@$(PARITY)/bin/python -m pip --quiet --disable-pip-version-check install $(TORCH_SPEC)
+	@$(PARITY)/bin/python -m pip --quiet --disable-pip-version-check install --requirement $<
+	@touch $@
+
+parity: $(DEV_STAMP) $(PARITY_STAMP)
+	@$(BIN)/python -m pytest tests/parity/trl
+
 lint: $(DEV_STAMP)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "make format mends these files"; exit 1; }
@@ -81,5 +95,5 @@ docs: $(DEV_STAMP)
 	@mv .venv/parameters.md docs/reference/parameters.md
 
 clean:
-	@rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv $(PARITY) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
