@@ -61,6 +61,33 @@ def test_writing_the_same_step_again_renews_its_progress_only(tmp_path):
     assert (tmp_path / "checkpoint-5" / "trainable.safetensors").stat().st_mtime_ns == weights
 
 
+def test_a_schedule_moved_on_by_a_validation_made_up_for_is_kept_and_counts_only_with_its_progress(tmp_path):
+    def write_with(lr, validated):
+        progress = Progress(step=5, validated=validated)
+        write_checkpoint(tmp_path, progress, {"w": torch.ones(1)}, {"schedule": {"lr": lr}}, random_states())
+
+    write_with(0.1, validated=False)
+    before = (tmp_path / "checkpoint-5" / "progress.json").read_bytes()
+    write_with(0.05, validated=True)
+    assert read_checkpoint(tmp_path, 5).optimizer == {"schedule": {"lr": 0.05}}
+    (tmp_path / "checkpoint-5" / "progress.json").write_bytes(before)  # as if it had been killed in between
+    assert read_checkpoint(tmp_path, 5).optimizer == {"schedule": {"lr": 0.1}}
+
+
+def test_a_half_deleted_checkpoint_passes_for_none(tmp_path, monkeypatch):
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+
+    def killed(path):
+        (path / "progress.json").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autotrain.training.checkpoint.shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prune_checkpoints(tmp_path, keep=1, best_step=None)
+    assert list_checkpoints(tmp_path) == [2]
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path):
     write(tmp_path, 5)
     (tmp_path / "checkpoint-5" / "trainable.safetensors").write_bytes(b"x")

@@ -5,6 +5,7 @@ checkpoints/checkpoint-N/ holds
     optimizer.pt            optimizer, schedule and gradient scaler
     random.pt               states of all random generators
     progress.json           step, best step, lengths of the metric files, token budget, ...
+    optimizer-validated.pt  only where the step's validation was made up for after a resume: it may move the schedule on
 """
 
 import json
@@ -28,6 +29,7 @@ from autotrain.errors import RunFolderError
 from autotrain.run_folder import write_json
 
 _NAME = re.compile(r"checkpoint-(\d+)")
+_OPTIMIZER, _OPTIMIZER_AFTER_VALIDATION = "optimizer.pt", "optimizer-validated.pt"
 
 
 @dataclass(frozen=True)
@@ -100,18 +102,21 @@ def write_checkpoint(
 ) -> Path:
     """Write checkpoint-`step` into `folder`: first under another name, on disk, then renamed.
 
-    If it is there already (written before this step's validation), its weights are the same and only the progress is new.
+    If it is there already, its weights are the same and only what the step's validation may have changed is new.
     """
     folder.mkdir(exist_ok=True)
     final = folder / f"checkpoint-{progress.step}"
     if final.exists():
-        write_json(final / "progress.json", asdict(progress))
+        if progress.validated and not read_progress(folder, progress.step).validated:
+            torch.save(optimizer, final / _OPTIMIZER_AFTER_VALIDATION)
+            _to_disk(final / _OPTIMIZER_AFTER_VALIDATION)
+        write_json(final / "progress.json", asdict(progress))  # from now on the other file counts
         return final
     temporary = folder / f".tmp-checkpoint-{progress.step}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary / "trainable.safetensors")
-    torch.save(optimizer, temporary / "optimizer.pt")
+    torch.save(optimizer, temporary / _OPTIMIZER)
     torch.save(randoms, temporary / "random.pt")
     (temporary / "progress.json").write_text(json.dumps(asdict(progress), indent=2), encoding="utf-8")
     for file in temporary.iterdir():
@@ -146,11 +151,13 @@ def read_checkpoint(folder: Path, step: int) -> Checkpoint:
     """Read checkpoint-`step`.  Raises RunFolderError if its files can't be read."""
     path = folder / f"checkpoint-{step}"
     try:
+        progress = read_progress(folder, step)
+        renewed = path / _OPTIMIZER_AFTER_VALIDATION
         return Checkpoint(
             path,
-            read_progress(folder, step),
+            progress,
             load_file(path / "trainable.safetensors"),
-            torch.load(path / "optimizer.pt", weights_only=True),
+            torch.load(renewed if progress.validated and renewed.exists() else path / _OPTIMIZER, weights_only=True),
             torch.load(path / "random.pt", weights_only=True),
         )
     except (OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
@@ -163,7 +170,7 @@ def prune_checkpoints(folder: Path, keep: int, best_step: int | None) -> None:
     """Delete all but the `keep` newest checkpoints and the best one, and what interrupted writes left."""
     steps = list_checkpoints(folder)
     for step in steps[:-keep]:
-        if step != best_step:
-            shutil.rmtree(folder / f"checkpoint-{step}")
+        if step != best_step:  # renamed first: a half-deleted one must not pass for whole
+            (folder / f"checkpoint-{step}").rename(folder / f".tmp-checkpoint-{step}")
     for leftover in folder.glob(".tmp-checkpoint-*"):
         shutil.rmtree(leftover)
