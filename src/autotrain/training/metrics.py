@@ -1,6 +1,7 @@
 """JSON-lines files that can be cut back to where a checkpoint was written."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +21,11 @@ class JsonLines:
         return self._file.seek(0, 2)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+        """A number that isn't finite (a gradient that overflowed in fp16) is written as null: JSON has no word for it."""
+        sound = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
+        }
+        self._file.write((json.dumps(sound, ensure_ascii=False, allow_nan=False) + "\n").encode())
         self._file.flush()
 
     def close(self) -> None:
