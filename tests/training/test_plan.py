@@ -1,6 +1,10 @@
 """How a step is cut, decided by numbers alone."""
 
-from autotrain.training.plan import plan_memory
+import pytest
+import torch
+
+from autotrain.training import plan as planning
+from autotrain.training.plan import plan_memory, total_memory_bytes
 
 GIB = 2**30
 
@@ -45,3 +49,18 @@ def test_the_longest_row_always_fits_into_the_budget():
 
 def test_searching_starts_higher():
     assert plan(search=True).token_budget == 13721  # (0.9 * 16 GiB - 1 GiB) / 1 MiB
+
+
+@pytest.mark.parametrize("said", ["max\n", None])
+def test_without_a_container_the_machines_memory_counts(tmp_path, monkeypatch, said):
+    file = tmp_path / "memory.max"
+    if said:
+        file.write_text(said)
+    monkeypatch.setattr(planning, "_CONTAINER_LIMITS", (file,))
+    assert total_memory_bytes(torch.device("cpu")) > GIB
+
+
+def test_a_containers_limit_counts_rather_than_its_machines_memory(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("100000000\n")
+    monkeypatch.setattr(planning, "_CONTAINER_LIMITS", (tmp_path / "memory.max",))
+    assert total_memory_bytes(torch.device("cpu")) == 100_000_000

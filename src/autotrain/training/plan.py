@@ -2,12 +2,15 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 # A micro-batch larger than this gains nothing on a CPU and only costs memory.
 _MAX_TOKENS = {"cpu": 4096, "cuda": 65536, "mps": 8192}
 _SEARCHING_FACTOR = 4
+# Of Linux control groups, version 2 and version 1.
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _USABLE_SHARE = 0.6
 _USABLE_SHARE_SEARCHING = 0.9  # auto_find_batch_size: start high, halve when memory runs out
 
@@ -22,10 +25,20 @@ class MemoryPlan:
 
 
 def total_memory_bytes(device: torch.device) -> int:
-    """Memory of the device, whether free or not."""
+    """Memory of the device, whether free or not; of the machine, as much as this container may use."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([installed, *filter(None, map(_limit_bytes, _CONTAINER_LIMITS))])
+
+
+def _limit_bytes(file: Path) -> int | None:
+    """What a control group's file allows, None where there's no such file or no limit."""
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() and int(text) > 0 else None
 
 
 def plan_memory(
