@@ -48,6 +48,7 @@ _MADE_BY_RUNS = (
     LOCK_FILE,
     CHECKPOINTS,
     TENSORBOARD,
+    "reference_logps.safetensors",
     "README.md",
     "adapter",
     "adapter_config.json",
@@ -68,6 +69,9 @@ _MADE_BY_RUNS = (
     "mlruns",
     ".tmp-*",
 )
+
+# What a worker that was killed on entering its folder may have left there.
+_LEFT_BY_A_START = (LOCK_FILE, LOG_FILE, f".tmp-{STATE_FILE}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise RunFolderError(f"project_name: {folder} is a link that leads nowhere")
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"project_name: {folder} is a file; choose another project_name")
-    if not folder.exists() or all(entry.name == LOCK_FILE for entry in folder.iterdir()):
+    if not folder.exists() or all(entry.name in _LEFT_BY_A_START for entry in folder.iterdir()):
         if not os.access(folder if folder.exists() else folder.absolute().parent, os.W_OK):
             raise RunFolderError(f"project_name: no permission to write {folder.absolute()}")
         return
@@ -201,6 +205,8 @@ def claim(folder: Path, *, resume: bool, overwrite: bool) -> RunFolder:
         raise RunFolderError(f"project_name: another worker is writing to {folder}; wait for it or stop it first") from error
     if overwrite and not is_new:
         _empty(folder)
+    for leftover in folder.glob(".tmp-*"):  # of a worker that was killed while it wrote its result
+        _delete(leftover)
     return RunFolder(folder, lock)
 
 
@@ -208,7 +214,11 @@ def _empty(folder: Path) -> None:
     """Delete what runs made, state.json last, so that a half-emptied folder is still known as a run."""
     entries = [entry for entry in folder.iterdir() if entry.name != LOCK_FILE and _made_by_runs(entry.name)]
     for entry in sorted(entries, key=lambda entry: entry.name == STATE_FILE):
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        _delete(entry)
+
+
+def _delete(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()

@@ -1,0 +1,50 @@
+"""Who may write to a run's folder, and what a killed worker may leave there."""
+
+from pathlib import Path
+
+import pytest
+
+from autotrain.errors import RunFolderError
+from autotrain.run_folder import FINISHED, TRAINING, claim, read_state
+
+
+def names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()}
+
+
+def test_only_one_worker_writes_to_a_folder(tmp_path: Path):
+    first = claim(tmp_path / "run", resume=False, overwrite=False)
+    first.set_state(TRAINING, 0, 10)
+    with pytest.raises(RunFolderError, match="another worker is writing"):
+        claim(tmp_path / "run", resume=True, overwrite=False)
+    first.release()
+    claim(tmp_path / "run", resume=True, overwrite=False).release()
+
+
+def test_a_folder_left_by_a_start_that_was_killed_is_free(tmp_path: Path):
+    for name in (".lock", "train.log", ".tmp-state.json"):
+        (tmp_path / name).touch()
+    run = claim(tmp_path, resume=False, overwrite=False)
+    run.set_state(TRAINING, 0, 10)
+    run.release()
+    assert names(tmp_path) == {".lock", "train.log", "state.json"}
+
+
+def test_half_written_results_of_a_killed_worker_are_cleared_away_on_resuming(tmp_path: Path):
+    run = claim(tmp_path, resume=False, overwrite=False)
+    run.set_state(TRAINING, 10, 10)
+    run.release()
+    (tmp_path / ".tmp-save-x1").mkdir()
+    (tmp_path / ".tmp-save-x1" / "model.safetensors").write_bytes(b"half")
+    (tmp_path / "checkpoints").mkdir()
+    claim(tmp_path, resume=True, overwrite=False).release()
+    assert names(tmp_path) == {".lock", "state.json", "checkpoints"}
+
+
+def test_the_state_says_how_far_the_run_is(tmp_path: Path):
+    run = claim(tmp_path, resume=False, overwrite=False)
+    run.set_state(TRAINING, 4, 10)
+    run.set_stage(FINISHED, "well")
+    state = read_state(tmp_path)
+    run.release()
+    assert state and (state.stage, state.step, state.total_steps, state.message) == (FINISHED, 4, 10, "well")
