@@ -60,7 +60,7 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["c.yml"], ["to train as a config says: autotrain --config c.yml"]),
     (["chats"], ["unknown command; did you mean autotrain chat?", "commands: llm, "]),
     (["llm-sft"], ["that is a task, not a command"]),
-    (["setup"], ["autotrain setup: ", "pip"]),
+    (["setup"], ["autotrain setup: ", "make setup"]),
     (["spacerunner"], ["autotrain spacerunner: ", "hf jobs run"]),
     (["app"], ["not in this version; use autotrain --config FILE"]),
     (["app", "--share"], ["autotrain app --share: not kept", "ssh -L"]),

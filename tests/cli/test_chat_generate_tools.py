@@ -125,8 +125,8 @@ def test_the_merge_tool_takes_both_spellings_and_keeps_the_token_out_of_argv(
         main(["tools", "merge-llm-adapter", *flags])
     assert "hf_averysecrettoken" not in " ".join(handed["command"])
     assert handed["environment"]["HF_TOKEN"] == "hf_averysecrettoken"
-    assert handed["command"][1:5] == ["-m", "autotrain.trainers.clm", "generate", "merge"]
-    assert json.loads(handed["command"][5])["pad_to_multiple_of"] == 8
+    assert handed["command"][1:6] == ["-P", "-m", "autotrain.trainers.clm", "generate", "merge"]
+    assert json.loads(handed["command"][6])["pad_to_multiple_of"] == 8
 
 
 def test_hub_ids_and_embedded_models_are_left_to_the_worker(
@@ -136,7 +136,7 @@ def test_hub_ids_and_embedded_models_are_left_to_the_worker(
     for name in ("owner/name", "gpt2"):
         with pytest.raises(HandedOver):
             main(["chat", name, "--temperature", "0.7"])
-        assert json.loads(handed["command"][5])["temperature"] == 0.7
+        assert json.loads(handed["command"][6])["temperature"] == 0.7
 
 
 @pytest.mark.parametrize("flags", [["--temperature", "-1"], ["--max-new-tokens", "0"], ["--top-p", "2"]])

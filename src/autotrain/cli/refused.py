@@ -8,7 +8,8 @@ from autotrain.config.names import OTHER_TASKS, TASKS
 
 _INSTEAD = MappingProxyType(
     {
-        "setup": "there is nothing to set up; install torch for your device with pip (pytorch.org says how)",
+        "setup": "not kept from AutoTrain; make setup installs everything, and another torch than pip's default is chosen "
+        "by make setup TORCH_SPEC=...",
         "spacerunner": "running scripts on a Space is not part of this project; use the hub's own jobs: hf jobs run",
         "app": "the web page is not in this version; use autotrain --config FILE",
         "api": "the API server is not in this version; use autotrain --config FILE, or AutoTrainProject from Python",

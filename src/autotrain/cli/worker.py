@@ -12,7 +12,8 @@ def become_worker(entry: str, request: Mapping[str, Any], token: str | None = No
 
     The hub token travels in the environment, never in argv.
     """
-    command = [sys.executable, "-m", "autotrain.trainers.clm", "generate", entry, json.dumps(request)]
+    # -P: a `datasets.py` in the user's folder must not stand in for the library.
+    command = [sys.executable, "-P", "-m", "autotrain.trainers.clm", "generate", entry, json.dumps(request)]
     environment = {**os.environ, "HF_TOKEN": token} if token else dict(os.environ)
     sys.stdout.flush()
     sys.stderr.flush()
