@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from autotrain.data.batches import Batches
-from autotrain.models.forward import Policy
+from autotrain.models.network import Network
 from autotrain.objectives.base import Objective
 from autotrain.run_folder import METRICS_FILE, SAMPLES_FILE, RunFolder
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -22,7 +22,7 @@ from autotrain.training.trackers import open_trackers
 class Ready:
     """Built before the run folder is touched, since building it can still refuse."""
 
-    policy: Policy
+    policy: Network
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     memory: MemoryPlan
@@ -30,7 +30,7 @@ class Ready:
 
 
 def make_ready(
-    policy: Policy, params: LLMTrainingParams, batches: Batches, longest_example: int, device: torch.device
+    policy: Network, params: LLMTrainingParams, batches: Batches, longest_example: int, device: torch.device
 ) -> Ready:
     """Optimizer, schedule and memory plan.  Raises ConfigError for an optimizer that can't be had."""
     memory = plan_memory(

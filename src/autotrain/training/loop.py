@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from autotrain import log
 from autotrain.data.batches import Batches
 from autotrain.errors import Interrupted, TrainingError
-from autotrain.models.forward import Policy
+from autotrain.models.network import Network
 from autotrain.objectives.base import Objective
 from autotrain.run_folder import CHECKPOINTS, RunFolder
 from autotrain.training.checkpoint import (
@@ -67,7 +67,7 @@ class Limits:
 class Parts:
     """Everything that the loop works on; the recipe puts it together."""
 
-    policy: Policy
+    policy: Network
     objective: Objective
     optimizer: Optimizer
     schedule: Schedule

@@ -123,7 +123,7 @@ def accumulate(
 
 def _add(sums: dict[str, float], share: Loss) -> None:
     for name, value in {"loss": share.value, **share.metrics}.items():
-        sums[name] = sums.get(name, 0.0) + float(value)
+        sums[name] = sums.get(name, 0.0) + value.item()
 
 
 def accumulate_within_memory(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from autotrain import log
+from autotrain import log, objectives
 from autotrain.config.notices import ineffective
 from autotrain.data.inspection import inspect_rows
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -17,7 +17,7 @@ def inspect(params: LLMTrainingParams, num_rows: int) -> None:
     """Print the first rows with the trained tokens marked: bold green on a terminal, [[...]] elsewhere."""
     for line in ineffective(params):
         log.notice(line)
-    data = prepare_data(params, find_base(params))
+    data = prepare_data(params, find_base(params), objectives.build(params.trainer, params.model_dump()))
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     for row in inspect_rows(data.train, data.tokenizer.tokenizer, num_rows):
         heading = f"--- {row.origin}: {row.num_tokens} tokens, {row.num_trained} of them trained on"

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -17,6 +18,7 @@ from autotrain.data.tokenize import load_examples
 from autotrain.data.tokenizer import LoadedTokenizer, load_tokenizer
 from autotrain.models.load import Precision, choose_device, choose_precision, model_limit, read_model_config
 from autotrain.models.quantize import Quantization, choose_quantization
+from autotrain.objectives.base import Objective
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 
@@ -61,19 +63,21 @@ def choose_machine(params: LLMTrainingParams) -> Machine:
     return Machine(device, choose_precision(params, device), choose_quantization(params, device))
 
 
-def prepare_data(params: LLMTrainingParams, model: ModelSource) -> Data:
+def prepare_data(params: LLMTrainingParams, model: ModelSource, objective: Objective) -> Data:
     """Read, recognise, tokenize.  Raises DataError, ConfigError, ModelError before any weight is loaded."""
     report = RowsReport()
-    train_source = open_split(params, "train")
-    valid_source = open_split(params, "valid") if params.valid_split else None
+    train_source = open_split(params, "train", objective.sample)
+    valid_source = open_split(params, "valid", objective.sample) if params.valid_split else None
     config = read_model_config(model, os.environ.get("HF_TOKEN"))
     tokenizer = load_tokenizer(
         params, model, needs_chat=any(source.is_conversation for source in (train_source, valid_source) if source)
     )
     limit = model_limit(config)
     lengths = resolve_lengths(params, tokenizer.tokenizer.model_max_length, limit)
-    train = load_examples(params, train_source, tokenizer, lengths, report)
-    valid = load_examples(params, valid_source, tokenizer, lengths, report) if valid_source else None
+    load = partial(load_examples, params, loaded=tokenizer, lengths=lengths, report=report)
+    trains_prompt = objective.sequences_per_example == 3
+    train = load(train_source, trains_prompt=trains_prompt)
+    valid = load(valid_source, trains_prompt=trains_prompt) if valid_source else None
     fingerprint = {"train": fingerprint_of(train)} | ({"valid": fingerprint_of(valid)} if valid is not None else {})
     batches = make_batches(train, params, lengths)
     return Data(train, valid, train_source, valid_source, batches, tokenizer, lengths, report, fingerprint)
@@ -83,7 +87,9 @@ def fingerprint_of(store: ExampleStore) -> str:
     """SHA-256 over the token ids and the targets of all examples, in order."""
     digest = hashlib.sha256()
     for index in range(len(store)):
-        for segment in store[index].segments:
+        example = store[index]
+        digest.update(f"{example.margin} {example.label} ".encode())
+        for segment in example.segments:
             digest.update(segment.ids.tobytes() + segment.trained.tobytes() + b"|")
     return digest.hexdigest()
 

@@ -128,6 +128,7 @@ def facts(work: Work) -> dict[str, Any]:
             "total_steps": data.batches.total_steps,
             "steps_per_epoch": data.batches.steps_per_epoch,
             "layout": policy.verdict.layout,
+            "reference": work.comparison.reference.way if work.comparison.reference else None,
         },
         "data": data.report.counts(),
         "data_fingerprint": data.fingerprint,

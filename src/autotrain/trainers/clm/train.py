@@ -12,8 +12,10 @@ from autotrain.base_models import ModelSource
 from autotrain.config.notices import ineffective
 from autotrain.data.report import RowsReport
 from autotrain.errors import Interrupted
-from autotrain.models.forward import Policy
 from autotrain.models.load import load_model
+from autotrain.models.network import Network
+from autotrain.models.score import choose_pad
+from autotrain.objectives.base import Objective
 from autotrain.output.samples import answer_prompts, pick_prompts
 from autotrain.run_folder import (
     CHECKPOINTS,
@@ -28,6 +30,7 @@ from autotrain.run_folder import (
     claim,
 )
 from autotrain.trainers.clm import record
+from autotrain.trainers.clm.compare import open_comparison
 from autotrain.trainers.clm.finish import finish
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data, Machine, choose_machine, find_base, prepare_data
@@ -39,7 +42,6 @@ from autotrain.training.checkpoint import Checkpoint, Progress, list_checkpoints
 from autotrain.training.loop import Loop, Samples
 from autotrain.training.optim import check_optimizer
 from autotrain.training.signals import StopSignal
-from autotrain.training.step import Examples
 from autotrain.training.terminal import Terminal
 from autotrain.training.trackers import check_trackers
 
@@ -62,17 +64,19 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool) -> None:
     check_optimizer(params, machine.device)
     objective = objectives.build(params.trainer, params.model_dump())
     source = find_base(params)
-    with closing(prepare_data(params, source)) as data:
+    with closing(prepare_data(params, source, objective)) as data:
         if resume:
             record.check_same_data(folder, data.fingerprint)
-        policy = _load(params, source, data, machine)
+        policy = _load(params, source, data, machine, objective)
         ready = make_ready(policy, params, data.batches, data.longest_example, machine.device)
-        work = Work(params, source, machine, objective, data, ready, checkpoint, started)
-        show_plan(work)
-        # A run that has no checkpoint yet starts anew.
-        run = claim(folder, resume=checkpoint is not None, overwrite=overwrite or (resume and checkpoint is None))
-        with StopSignal() as stop:
-            _run_in(run, work, stop)
+        with open_comparison(policy, objective, params, data, machine, ready.memory.token_budget) as comparison:
+            work = Work(params, source, machine, objective, data, ready, comparison, checkpoint, started)
+            show_plan(work)
+            # A run that has no checkpoint yet starts anew.
+            run = claim(folder, resume=checkpoint is not None, overwrite=overwrite or (resume and checkpoint is None))
+            comparison.keep_in(folder)
+            with StopSignal() as stop:
+                _run_in(run, work, stop)
 
 
 def _last_checkpoint(folder: Path) -> Checkpoint | None:
@@ -83,16 +87,19 @@ def _last_checkpoint(folder: Path) -> Checkpoint | None:
     return read_checkpoint(folder / CHECKPOINTS, steps[-1])
 
 
-def _load(params: LLMTrainingParams, source: ModelSource, data: Data, machine: Machine) -> Policy:
+def _load(params: LLMTrainingParams, source: ModelSource, data: Data, machine: Machine, objective: Objective) -> Network:
+    tokenizer = data.tokenizer.tokenizer
     policy = load_model(
         params,
         source,
-        vocabulary_size=len(data.tokenizer.tokenizer),
+        vocabulary_size=len(tokenizer),
         new_token_ids=data.tokenizer.new_token_ids,
         device=machine.device,
         precision=machine.precision,
         quantization=machine.quantization,
         seed=params.seed,
+        head=objective.head,
+        pad_token_id=choose_pad(tokenizer, data.tokenizer.stop_token_ids) if objective.head == "score" else None,
     )
     policy.row_sizes = data.lengths.sizes if len(data.lengths.sizes) > 1 else ()
     return policy
@@ -127,13 +134,14 @@ def _run_in(run: RunFolder, work: Work, stop: StopSignal) -> None:
 
 def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tuple[Loop, float]:
     """Returns the loop after its last step, and the seconds from the start of the program to its first."""
-    data, policy = work.data, work.ready.policy
-    valid = Examples(data.valid) if data.valid is not None else None
+    data = work.data
+    train = work.comparison.examples(data.train, "train")
+    valid = work.comparison.examples(data.valid, "valid") if data.valid is not None else None
     torch.manual_seed(work.params.seed)
     with Terminal(data.batches.total_steps, progress.step) as terminal:
-        answer = _sampler(work.params, data, policy)
+        answer = _sampler(work)
         parts = assemble(work.ready, work.objective, work.params, data.batches, run, progress, terminal)
-        loop = Loop(parts, Examples(data.train), valid, answer, progress, stop)
+        loop = Loop(parts, train, valid, answer, progress, stop)
         if work.checkpoint:
             loop.restore(work.checkpoint)
         start_seconds = time.monotonic() - work.started
@@ -143,10 +151,11 @@ def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tu
     return loop, start_seconds
 
 
-def _sampler(params: LLMTrainingParams, data: Data, policy: Policy) -> Callable[[], Samples]:
+def _sampler(work: Work) -> Callable[[], Samples]:
     """A function that answers a few prompts of the validation set; without one, it answers nothing."""
-    if data.valid_source is None or params.num_sample_prompts == 0:
+    data, policy, number = work.data, work.ready.policy, work.params.num_sample_prompts
+    if data.valid_source is None or number == 0 or work.objective.head == "score":
         return lambda: ()
     with closing(RowsReport()) as unused:
-        prompts = pick_prompts(data.valid_source.samples(unused), params.num_sample_prompts)
+        prompts = pick_prompts(data.valid_source.samples(unused), number)
     return lambda: answer_prompts(policy, data.tokenizer, prompts)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from autotrain.base_models import ModelSource
 from autotrain.objectives.base import Objective
+from autotrain.trainers.clm.compare import Comparison
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data, Machine
 from autotrain.training.assemble import Ready
@@ -20,5 +21,6 @@ class Work:
     objective: Objective
     data: Data
     ready: Ready
+    comparison: Comparison
     checkpoint: Checkpoint | None
     started: float
