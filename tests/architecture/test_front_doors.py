@@ -50,7 +50,7 @@ GOOD = "task: llm-sft\nbase_model: gpt2\nproject_name: run\ndata: {path: d}\n"
 
 
 @pytest.mark.parametrize(("typed", "code"), ANSWERS, ids=[" ".join(typed) for typed, _ in ANSWERS])
-def test_what_the_text_alone_decides_is_answered_at_once(tmp_path: Path, typed: list[str], code: int):
+def test_defect_18_what_the_text_alone_decides_is_answered_at_once(tmp_path: Path, typed: list[str], code: int):
     (tmp_path / "good.yml").write_text(GOOD)
     (tmp_path / "space.yml").write_text(GOOD + "backend: spaces-t4-small\n")
     (tmp_path / "bad.yml").write_text(GOOD + "params: {learning_rate: 1, epochs: x}\n")

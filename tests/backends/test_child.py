@@ -89,7 +89,7 @@ def test_the_second_signal_ends_a_worker_that_doesnt_stop(tmp_path: Path):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")
-def test_a_worker_saves_and_leaves_when_its_launcher_is_killed(tmp_path: Path):
+def test_defect_4_a_worker_saves_and_leaves_when_its_launcher_is_killed(tmp_path: Path):
     launcher, worker = launch(tmp_path)
     launcher.kill()
     launcher.wait(20)

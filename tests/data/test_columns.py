@@ -60,7 +60,7 @@ def test_json_text_may_say_true_and_null(open_rows):
     assert messages_of(open_rows([{"messages": cell}])) == [[("user", "q"), ("assistant", "a")]]
 
 
-def test_python_text_isnt_run(open_rows, tmp_path):
+def test_defect_19_python_text_isnt_run(open_rows, tmp_path):
     cell = f"[{{'role': 'user', 'content': open({str(tmp_path / 'made')!r}, 'w')}}]"
     source = open_rows([{"messages": OPENAI}, {"messages": cell}])
     report = RowsReport()
@@ -118,7 +118,7 @@ def test_issue_423_columns_for_pairs_never_break_sft(open_rows, caplog):
 
 
 @pytest.mark.parametrize("column", ["text", "messages"])
-def test_issues_425_441_482_908_missing_column_is_explained(open_rows, column):
+def test_issues_425_441_424_226_291_482_908_missing_column_is_explained(open_rows, column):
     with pytest.raises(DataError) as refused:
         open_rows([{"mesages": OPENAI, "texts": "a"}], text_column=column)
     message = str(refused.value)

@@ -195,7 +195,7 @@ def test_json_round_trip(tmp_path, rows):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "json"])
-def test_memory_stays_flat_however_many_rows(tmp_path, suffix):
+def test_defect_16_memory_stays_flat_however_many_rows(tmp_path, suffix):
     path = tmp_path / f"big.{suffix}"
     row = {"text": "x" * 500}
     with path.open("w", encoding="utf-8") as file:

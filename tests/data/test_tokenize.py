@@ -15,7 +15,7 @@ def decoded(tokenizer, example, *, trained):
     return tokenizer.decode(segment.ids[segment.trained] if trained else segment.ids)
 
 
-def test_conversation_trains_on_the_assistant_only(load, write, tokenizer):
+def test_defect_13_conversation_trains_on_the_assistant_only(load, write, tokenizer):
     store, _ = load(write("a.jsonl", [{"messages": CHAT}]))
     whole = "<|im_start|>user\nwhat is two plus two?<|im_end|>\n<|im_start|>assistant\nfour<|im_end|>\n"
     assert decoded(tokenizer, store[0], trained=False) == whole
@@ -43,7 +43,7 @@ def test_text_ends_with_exactly_one_eos(load, write, tokenizer, text):
 
 
 @pytest.mark.parametrize("text", ["the fox", "<s>the fox"])
-def test_no_double_bos(load, write, make_tokenizer, around, text):
+def test_defect_13_no_double_bos(load, write, make_tokenizer, around, text):
     tokenizer = make_tokenizer(bos="<s>")
     store, _ = load(write("a.jsonl", [{"text": text}]), loaded=around(tokenizer))
     assert decoded(tokenizer, store[0], trained=False) == "<s>the fox</s>"

@@ -75,7 +75,7 @@ def finish(process):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_resumed_ends_as_if_it_had_not_been_stopped(tmp_path, fields, number):
+def test_issues_349_218_238_486_a_stopped_run_resumed_ends_as_if_it_had_not_been_stopped(tmp_path, fields, number):
     whole = start(tmp_path, {**fields, "project_name": "whole"})
     code, output = finish(whole)
     assert code == 0, output
@@ -94,7 +94,7 @@ def test_a_stopped_run_resumed_ends_as_if_it_had_not_been_stopped(tmp_path, fiel
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_twenty_kills_at_random_moments_change_nothing(tmp_path, fields):
+def test_defect_3_twenty_kills_at_random_moments_change_nothing(tmp_path, fields):
     fields = {**fields, "epochs": 12, "save_total_limit": 2}
     code, output = finish(start(tmp_path, {**fields, "project_name": "whole"}))
     assert code == 0, output

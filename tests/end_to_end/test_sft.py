@@ -105,7 +105,7 @@ def test_the_first_validation_equals_a_plain_forward_pass_of_the_base_model(run_
     assert before == pytest.approx(mean_answer_loss(model, tokenizer, rows), rel=1e-5)
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another(run_worker, fields, tmp_path):
+def test_defect_6_the_same_seed_gives_the_same_run_and_another_seed_another(run_worker, fields, tmp_path):
     """Regression: AutoTrain's seed never reached the trainer (DEFECT-6)."""
     for name, seed in (("one", 1), ("two", 1), ("three", 2)):
         run_worker(**{**fields, "project_name": name, "seed": seed}, peft=True)
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(run_worker, f
     assert losses(tmp_path / "one") != losses(tmp_path / "three")
 
 
-def test_accumulation_does_not_change_the_loss_shown_or_the_run(run_worker, fields, tmp_path):
+def test_fault_4_accumulation_does_not_change_the_loss_shown_or_the_run(run_worker, fields, tmp_path):
     """Regression: the loss shown was multiplied by gradient accumulation (performance.md, fault 4)."""
     for name, batch, accumulation in (("one", 4, 1), ("two", 1, 4)):
         sizes = {"batch_size": batch, "gradient_accumulation": accumulation, "project_name": name, "lora_dropout": 0.0}
@@ -121,7 +121,7 @@ def test_accumulation_does_not_change_the_loss_shown_or_the_run(run_worker, fiel
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
-def test_three_rows_of_text_are_enough_for_the_default_trainer(run_worker, tiny_model, tmp_path):
+def test_issues_397_392_227_fault_5_three_rows_of_text_are_enough_for_the_default_trainer(run_worker, tiny_model, tmp_path):
     """Regression: small data gave zero blocks (#397, #392, #227, performance.md fault 5)."""
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "train.csv").write_text("text\nThe river is cold.\nThe stone is warm.\nThe house is old.\n")
@@ -139,7 +139,7 @@ def test_packing_trains_on_the_same_tokens(run_worker, fields, tmp_path):
         assert packed == rows
 
 
-def test_early_stopping_ends_the_run_and_keeps_the_best(run_worker, fields, tmp_path):
+def test_defect_3_early_stopping_ends_the_run_and_keeps_the_best(run_worker, fields, tmp_path):
     """With a learning rate of 0 no validation is better than the one before."""
     assert run_worker(**{**fields, "lr": 0.0, "eval_steps": 2, "early_stopping_patience": 2}, peft=True) == 0
     rows = metrics(tmp_path / "my-run")
@@ -149,7 +149,7 @@ def test_early_stopping_ends_the_run_and_keeps_the_best(run_worker, fields, tmp_
     assert max(row["step"] for row in rows) == 6  # better at 2, not at 4, not at 6
 
 
-def test_tensorboard_gets_the_same_values(run_worker, fields, tmp_path):
+def test_issue_805_tensorboard_gets_the_same_values(run_worker, fields, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run_worker(**fields, peft=True, log="tensorboard")
@@ -158,7 +158,7 @@ def test_tensorboard_gets_the_same_values(run_worker, fields, tmp_path):
     assert [event.step for event in events.Scalars("eval/loss")] == [0, 6, 12, 18]
 
 
-def test_a_run_folder_never_holds_the_token(run_worker, fields, tmp_path, monkeypatch):
+def test_defect_19_a_run_folder_never_holds_the_token(run_worker, fields, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secretsecretsecret")
     run_worker(**fields, peft=True)
     for path in (tmp_path / "my-run").rglob("*"):

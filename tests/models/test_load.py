@@ -93,7 +93,7 @@ def test_limit_is_the_models_own_and_less_where_frequencies_follow_the_longest_t
     assert model_limit(AutoConfig.for_model("bloom")) is None
 
 
-def test_precision_follows_the_machine(monkeypatch, notices):
+def test_issue_261_precision_follows_the_machine(monkeypatch, notices):
     monkeypatch.setattr(precision_module, "_fast_precision", lambda device: BF16)
     assert choose_precision(LLMTrainingParams(mixed_precision="auto"), CPU) is BF16
     assert notices == []
@@ -126,7 +126,7 @@ def test_a_model_that_cannot_be_reached_is_named(monkeypatch):
         (404, "RepoNotFound", "check the name"),
     ],
 )
-def test_a_missing_or_gated_model_is_one_sentence(monkeypatch, status, code, said):
+def test_issue_365_a_missing_or_gated_model_is_one_sentence(monkeypatch, status, code, said):
     import httpx2
     from huggingface_hub.utils import hf_raise_for_status
 
@@ -154,7 +154,7 @@ def test_other_kinds_of_models_are_refused(tmp_path):
             read_model_config(write_config(tmp_path, **fields), None)
 
 
-def test_code_of_a_model_runs_only_where_the_user_allows_it(tmp_path, monkeypatch):
+def test_defect_19_code_of_a_model_runs_only_where_the_user_allows_it(tmp_path, monkeypatch):
     monkeypatch.delenv("ALLOW_REMOTE_CODE", raising=False)
     source = write_config(tmp_path, model_type="strange", auto_map={"AutoConfig": "strange.StrangeConfig"})
     with pytest.raises(ModelError, match="ALLOW_REMOTE_CODE=true"):

@@ -33,7 +33,7 @@ def test_by_default_an_adapter_on_cuda_has_its_base_in_four_bits(library, notice
 @pytest.mark.parametrize(
     ("installed", "device", "why"), [(False, CUDA, "bitsandbytes is not installed"), (True, CPU, "cpu")]
 )
-def test_by_default_it_is_none_with_a_notice_elsewhere(library, notices, installed, device, why):
+def test_defect_15_fault_8_by_default_it_is_none_with_a_notice_elsewhere(library, notices, installed, device, why):
     library(installed)
     assert choose_quantization(LLMTrainingParams(peft=True), device) is None
     assert len(notices) == 1 and why in notices[0]

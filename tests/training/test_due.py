@@ -18,7 +18,7 @@ def test_by_default_each_epoch_is_validated_and_saved_and_the_base_model_is_vali
     assert [step for step in steps(plan().save) if step] == [10, 20, 30]
 
 
-def test_logging_steps_are_a_twentieth_of_the_steps_between_1_and_25():
+def test_defect_23_logging_steps_are_a_twentieth_of_the_steps_between_1_and_25():
     assert plan(total_steps=7).log_every == 1
     assert plan(total_steps=200).log_every == 10
     assert plan(total_steps=10_000).log_every == 25

@@ -98,7 +98,7 @@ class Forgetful(torch.nn.Module):
         return self.policy(batch)
 
 
-def test_running_out_of_memory_halves_the_budget_and_gives_the_same_step(world):
+def test_issues_446_177_352_running_out_of_memory_halves_the_budget_and_gives_the_same_step(world):
     policy, store = world
     whole, whole_gradients = loss_and_gradients(world, 10_000)
     policy.zero_grad(set_to_none=True)
