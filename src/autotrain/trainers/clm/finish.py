@@ -9,7 +9,7 @@ from autotrain import log
 from autotrain.output.card import write_card
 from autotrain.output.merge import merge_adapter
 from autotrain.output.save import save_result
-from autotrain.run_folder import CHECKPOINTS, FINISHING, SAMPLES_FILE, RunFolder
+from autotrain.run_folder import CHECKPOINTS, FINISHING, METRICS_FILE, SAMPLES_FILE, RunFolder
 from autotrain.trainers.clm import record
 from autotrain.trainers.clm.summary import show_result
 from autotrain.trainers.clm.work import Work
@@ -30,10 +30,27 @@ def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, A
         merge_adapter(work.source, folder, folder)
     samples = _before_and_after(folder, progress.best_step or progress.step)
     timings = record.timings(progress, start_seconds, time.monotonic() - work.started)
-    whole = {**facts, "results": record.results(progress), "samples": samples, "timings": timings}
+    validations = _before_and_best(folder, progress.best_step)
+    whole = {
+        **facts,
+        "results": {**record.results(progress), **validations},
+        "samples": samples,
+        "timings": timings,
+    }
     record.write(folder, whole)
     write_card(folder, params, whole)
-    show_result(params, folder, progress, samples, timings)
+    show_result(params, folder, whole)
+
+
+def _before_and_best(folder: Path, best_step: int | None) -> dict[str, Any]:
+    """All validation metrics of the base model and of the best step."""
+    rows = {row["step"]: row for row in read_json_lines(folder / METRICS_FILE) if "eval_loss" in row}
+    steps = {"validation_before": 0, "validation": best_step}
+    return {
+        name: {key: value for key, value in rows[step].items() if key.startswith("eval_") and key != "eval_seconds"}
+        for name, step in steps.items()
+        if step in rows
+    }
 
 
 def _before_and_after(folder: Path, step: int) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The two summaries of a run: what will be trained, and what came out."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from autotrain.trainers.clm import record
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data
 from autotrain.trainers.clm.work import Work
-from autotrain.training.checkpoint import Progress
 from autotrain.training.terminal import duration, show_facts
+
+_ACCURACY = "eval_rewards/accuracies"
 
 
 def _console() -> Console:
@@ -71,37 +72,51 @@ def _amount(params: LLMTrainingParams, data: Data, split: str) -> str:
     return text
 
 
-def show_result(
-    params: LLMTrainingParams,
-    folder: Path,
-    progress: Progress,
-    samples: Sequence[Mapping[str, Any]],
-    timings: Mapping[str, float],
-) -> None:
-    """Losses before and after, answers before and after, where the model lies, and what to do next."""
-    console = _console()
-    facts = [
-        ("loss on the training data", f"{progress.first_loss:.4f} (first step) -> {progress.last_loss:.4f} (last step)")
-    ]
-    if progress.eval_loss_before is not None and progress.best_eval_loss is not None:
-        facts.append(("loss on the validation data", _verdict(progress.eval_loss_before, progress.best_eval_loss)))
-    for sample in samples:
+def show_result(params: LLMTrainingParams, folder: Path, run: Mapping[str, Any]) -> None:
+    """Losses before and after, answers before and after, where the model lies, and what to do next.
+
+    run: as in run.json.
+    """
+    facts = [*_results(run["results"])]
+    for sample in run["samples"]:
         facts += [("asked", sample["prompt"]), ("before", sample["base_answer"]), ("after", sample["answer"])]
-    kind = "model" if params.merge_adapter or not params.peft else "adapter"
-    facts += [
-        ("time", f"{duration(timings['total_seconds'])}; training steps alone {duration(timings['train_seconds'])}"),
-        (f"the {kind} is in", f"{folder}/"),
-        ("talk to it", f"autotrain chat {folder}" + (" --base" if params.peft and not params.merge_adapter else "")),
-        ("ask many questions", f"autotrain generate {folder} --prompts FILE"),
-    ]
-    if params.peft and not params.merge_adapter:
-        facts.append(
-            (
-                "make one model of it",
-                f"autotrain tools merge-llm-adapter --adapter-path {folder} --output-folder {folder}-merged",
-            )
+    timings = run["timings"]
+    facts.append(
+        ("time", f"{duration(timings['total_seconds'])}; training steps alone {duration(timings['train_seconds'])}")
+    )
+    show_facts(_console(), "Done", [*facts, *_next_steps(params, folder)])
+
+
+def _results(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        (
+            "loss on the training data",
+            f"{results['train_loss_first']:.4f} (first step) -> {results['train_loss_last']:.4f} (last step)",
         )
-    show_facts(console, "Done", facts)
+    ]
+    before, after = results.get("validation_before"), results.get("validation")
+    if before and after:
+        facts.append(("loss on the validation data", _verdict(before["eval_loss"], after["eval_loss"])))
+        if _ACCURACY in after:
+            shares = f"{100 * before[_ACCURACY]:.0f} % before -> {100 * after[_ACCURACY]:.0f} % after"
+            facts.append(("validation pairs ranked right", shares))
+    return facts
+
+
+def _next_steps(params: LLMTrainingParams, folder: Path) -> list[tuple[str, str]]:
+    is_adapter = params.peft and not params.merge_adapter
+    facts = [(f"the {'adapter' if is_adapter else 'model'} is in", f"{folder}/")]
+    if params.trainer == "reward":
+        facts.append(("score answers", f"autotrain score {folder} --data FILE"))
+    else:
+        facts += [
+            ("talk to it", f"autotrain chat {folder}" + (" --base" if is_adapter else "")),
+            ("ask many questions", f"autotrain generate {folder} --prompts FILE"),
+        ]
+    if is_adapter:
+        merge = f"autotrain tools merge-llm-adapter --adapter-path {folder} --output-folder {folder}-merged"
+        facts.append(("make one model of it", merge))
+    return facts
 
 
 def _verdict(before: float, after: float) -> str:
