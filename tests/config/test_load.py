@@ -8,6 +8,7 @@ import yaml
 
 from autotrain.config.load import Config, documented_keys, load_config
 from autotrain.errors import ConfigError
+from autotrain.trainers.clm.params import ANSWERS
 
 MINIMAL: dict[str, Any] = {"task": "llm-sft", "base_model": "gpt2", "project_name": "run", "data": {"path": "rows.csv"}}
 
@@ -73,12 +74,33 @@ def test_short_column_keys_work(tmp_path: Path):
     ("task", "trainer"),
     [
         *(("llm", "default"), ("lm_training", "default"), ("llm-generic", "default"), ("llm-default", "default")),
-        *((f"llm{mark}{name}", name) for mark in "-:" for name in ("sft", "dpo", "orpo", "reward")),
+        *((f"llm{mark}{name}", name) for mark in "-:" for name in ("sft", "reward", *ANSWERS)),
         ("llm:generic", "default"),
     ],
 )
 def test_every_task_alias_chooses_its_trainer(tmp_path: Path, task: str, trainer: str):
     assert load(tmp_path, MINIMAL | {"task": task}).params.trainer == trainer
+
+
+@pytest.mark.parametrize(
+    ("params", "loss_type", "loss_weights"),
+    [
+        ({}, "sigmoid", None),
+        ({"loss_type": "Hinge"}, "hinge", None),
+        ({"loss_type": "sigmoid, ipo", "loss_weights": "0.8, 0.2"}, ["sigmoid", "ipo"], [0.8, 0.2]),
+        ({"loss_type": ["sigmoid", "ipo"], "loss_weights": [1, 0.5]}, ["sigmoid", "ipo"], [1.0, 0.5]),
+        ({"loss_type": ["aot"], "loss_weights": 0.5}, "aot", [0.5]),
+        ({"loss_weights": "none"}, "sigmoid", None),
+    ],
+)
+def test_several_formulas_of_dpo_are_a_list_or_text_with_commas(tmp_path: Path, params, loss_type, loss_weights):
+    read = load(tmp_path, MINIMAL | {"params": params}).params
+    assert (read.loss_type, read.loss_weights) == (loss_type, loss_weights)
+
+
+def test_the_column_of_labels_can_be_mapped(tmp_path: Path):
+    values = MINIMAL | {"task": "llm-kto", "data": {"path": "rows.csv", "column_mapping": {"label_column": "good"}}}
+    assert load(tmp_path, values).params.label_column == "good"
 
 
 def test_params_win_over_all_else(tmp_path: Path):
@@ -203,10 +225,19 @@ BAD_VALUES = [
     ({"block_size": "foo"}, "params.block_size: must be a whole number (got 'foo')"),
     ({"block_size": [1, "foo"]}, "params.block_size: must be a number of tokens, or a list of them"),
     ({"quantization": "int44"}, "params.quantization: must be one of int4, int8 (got 'int44'); did you mean 'int4'?"),
-    ({"trainer": "kto"}, "params.trainer: must be one of default, sft, reward, dpo, orpo (got 'kto')"),
+    (
+        {"trainer": "grpo"},
+        "params.trainer: must be one of default, sft, reward, dpo, orpo, ipo, simpo, cpo, kto (got 'grpo')",
+    ),
     ({"optimizer": "adamw_toch"}, "params.optimizer: no such name; did you mean 'adamw_torch'?"),
     ({"scheduler": "kosine"}, "did you mean 'cosine'?"),
     ({"chat_template": "chatmll"}, "params.chat_template: must be one of none, zephyr, chatml, tokenizer, or a path"),
+    ({"loss_type": "sigmod"}, "params.loss_type: no such name; did you mean 'sigmoid'?"),
+    ({"loss_type": "ipo, ipo"}, "params.loss_type: one or several of sigmoid, ipo, "),
+    ({"loss_type": "sigmoid,ipo", "loss_weights": [1]}, "loss_weights has 1 numbers for 2 of loss_type"),
+    ({"loss_weights": "much"}, "params.loss_weights: must be a number (got 'much')"),
+    ({"label_smoothing": 0.5}, "params.label_smoothing: must be less than 0.5 (got 0.5)"),
+    ({"trainer": "kto", "max_prompt_length": 900, "block_size": 512}, "max_prompt_length (900) must not be larger"),
     ({"log": "tensorbord"}, "params.log: no tracker 'tensorbord'"),
     ({"text_column": 7}, "params.text_column: must be text (got 7); put it in quotes"),
     ({"token": 12345}, "params.token: must be text; put it in quotes"),

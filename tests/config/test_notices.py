@@ -28,6 +28,11 @@ def test_defaults_give_no_notice():
         ({"add_eos_token": False}, "add_eos_token has no effect with trainer sft; it is for default"),
         ({"trainer": "default", "packing": True}, "packing has no effect with trainer default; it is for sft"),
         ({"model_ref": "gpt2"}, "model_ref has no effect with trainer sft; it is for dpo"),
+        ({"trainer": "ipo", "loss_type": "hinge"}, "loss_type has no effect with trainer ipo; it is for dpo"),
+        (
+            {"trainer": "dpo", "label_smoothing": 0.1, "loss_type": "hinge"},
+            "label_smoothing has no effect with this loss_type",
+        ),
         ({"username": "me"}, "username has no effect without push_to_hub: true"),
         ({"unsloth": True}, "unsloth is not used; this project's own attention"),
         ({"use_flash_attention_2": True}, "use_flash_attention_2 is not used; this project's own attention"),
@@ -49,6 +54,7 @@ def test_a_field_without_effect_is_named(fields: dict[str, Any], expected: str):
         {"valid_split": "valid", "eval_strategy": "steps", "eval_steps": 5, "early_stopping_patience": 2},
         {"quantization": None, "merge_adapter": False, "unsloth": False, "eval_strategy": "no", "push_to_hub": False},
         {"trainer": "dpo", "max_prompt_length": 64, "model_ref": "gpt2", "dpo_beta": 0.2},
+        {"trainer": "dpo", "label_smoothing": 0.1, "loss_type": ["hinge", "aot"], "loss_weights": [1.0, 0.5]},
         {"trainer": "default", "add_eos_token": False, "block_size": [256, 512]},
     ],
 )

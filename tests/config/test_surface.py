@@ -78,4 +78,4 @@ def test_kinds_and_limits_are_read_from_the_types():
     assert (by_name["lr"].kind, by_name["lr"].limits) == ("number", "≥ 0")
     assert (by_name["eval_steps"].kind, by_name["eval_steps"].limits) == ("whole number", "> 0")
     assert by_name["quantization"].choices == ("int4", "int8", "none")
-    assert by_name["dpo_beta"].trainers == ("dpo",)
+    assert by_name["loss_type"].trainers == ("dpo",)

@@ -98,3 +98,19 @@ def test_counts_are_the_predictions_of_the_batch():
     counts = count(examples)
     assert (counts.tokens, counts.sequences, counts.examples) == (3, 2, 2)
     assert counts.tokens == len(collate(examples).target)
+
+
+def test_tokens_are_counted_by_the_answer_that_they_belong_to():
+    """A prompt of 3, of which nothing predicts the first; answers of 2 and 1; the prompt is its own, third sequence."""
+    pair = Example(
+        (
+            segment([1, 2, 3], [1, 1, 1], sequence=2),
+            segment([4, 5], [1, 1], parent=0),
+            segment([6], [1], parent=0, sequence=1),
+        ),
+        num_sequences=3,
+    )
+    assert count([pair, pair]).tokens_by_sequence == (4, 2, 4)
+    assert count([pair]).tokens == 5 == len(collate([pair]).target)
+    assert collate([pair]).sequence.tolist() == [2, 2, 0, 0, 1]
+    assert count([]).tokens_by_sequence == ()

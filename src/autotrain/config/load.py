@@ -31,9 +31,11 @@ _COLUMNS = MappingProxyType(
         "text_column": "text_column",
         "rejected_text_column": "rejected_text_column",
         "prompt_text_column": "prompt_text_column",
+        "label_column": "label_column",
         "text": "text_column",
         "rejected_text": "rejected_text_column",
         "prompt": "prompt_text_column",
+        "label": "label_column",
     }
 )
 _FIELDS = MappingProxyType({name: name for name in LLMTrainingParams.model_fields})

@@ -16,12 +16,20 @@ TASKS = MappingProxyType(
         "llm-reward": "reward",
         "llm-dpo": "dpo",
         "llm-orpo": "orpo",
+        "llm-ipo": "ipo",
+        "llm-simpo": "simpo",
+        "llm-cpo": "cpo",
+        "llm-kto": "kto",
         "llm:default": "default",
         "llm:generic": "default",
         "llm:sft": "sft",
         "llm:reward": "reward",
         "llm:dpo": "dpo",
         "llm:orpo": "orpo",
+        "llm:ipo": "ipo",
+        "llm:simpo": "simpo",
+        "llm:cpo": "cpo",
+        "llm:kto": "kto",
     }
 )
 

@@ -8,6 +8,7 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 _LORA = ("lora_r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_dora", "merge_adapter", "quantization")
 _VALIDATION = ("eval_strategy", "eval_steps", "early_stopping_patience", "num_sample_prompts")
 _OWN_ATTENTION = "is not used; this project's own attention, which needs no padding, is used instead"
+_SMOOTHED = frozenset({"sigmoid", "sigmoid_norm", "robust", "aot", "exo_pair"})
 _WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "greedy")
 
 # (fields, whether they are without effect, why)
@@ -18,6 +19,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[LLMTrainingParams], bool], str], 
     (("use_flash_attention_2", "unsloth"), lambda params: True, _OWN_ATTENTION),
     (("padding",), lambda params: True, "only goes into the saved tokenizer; training doesn't depend on it"),
     (("distributed_backend",), lambda params: True, "has no effect; this version trains on one device"),
+    (("label_smoothing",), lambda params: _SMOOTHED.isdisjoint(_loss_types(params)), "has no effect with this loss_type"),
     (("warmup_ratio",), lambda params: params.scheduler in _WITHOUT_WARMUP, "has no effect with this scheduler"),
 )
 
@@ -35,6 +37,10 @@ def _reason(params: LLMTrainingParams, name: str) -> str | None:
     if trainers and params.trainer not in trainers:
         return f"has no effect with trainer {params.trainer}; it is for {', '.join(trainers)}"
     return next((why for names, applies, why in _RULES if name in names and applies(params)), None)
+
+
+def _loss_types(params: LLMTrainingParams) -> list[str]:
+    return [params.loss_type] if isinstance(params.loss_type, str) else params.loss_type
 
 
 def _switched_on(params: LLMTrainingParams) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic.fields import FieldInfo
 
-from autotrain.trainers.clm.names import OPTIMIZERS, SCHEDULERS
+from autotrain.trainers.clm.names import LOSS_TYPES, OPTIMIZERS, SCHEDULERS
 from autotrain.trainers.clm.params import CHAT_TEMPLATES, TRACKERS, LLMTrainingParams
 
 GROUPS = MappingProxyType(
@@ -155,7 +155,7 @@ def _kind_of(types_: list[Any]) -> str:
 
 
 def _choices(name: str, types_: list[Any]) -> tuple[str, ...]:
-    named = {"chat_template": ("none", *CHAT_TEMPLATES), "log": TRACKERS}
+    named = {"chat_template": ("none", *CHAT_TEMPLATES), "log": TRACKERS, "loss_type": LOSS_TYPES}
     if name in named:
         return named[name]
     literal = next((one for one in types_ if typing.get_origin(one) is Literal), None)

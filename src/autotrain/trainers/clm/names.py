@@ -24,6 +24,11 @@ SCHEDULERS = frozenset(
 SHORT_OPTIMIZERS = MappingProxyType({"adamw": "adamw_torch", "adam": "adamw_torch", "adamw_hf": "adamw_torch"})
 SHORT_SCHEDULERS = MappingProxyType({"cosine_warmup": "cosine"})
 
+# Formulas of DPO; objectives/dpo.py has one for each.
+LOSS_TYPES = tuple(
+    "sigmoid ipo hinge robust apo_zero apo_down exo_pair nca_pair bco_pair sppo_hard aot sigmoid_norm".split()
+)
+
 FOREIGN_NAMES = MappingProxyType(
     {
         "learning_rate": "lr",
@@ -56,7 +61,14 @@ FOREIGN_NAMES = MappingProxyType(
         "clip_grad_norm": "max_grad_norm",
         "gradient_clipping": "max_grad_norm",
         "beta": "dpo_beta",
+        "pref_beta": "dpo_beta",
+        "pref_loss": "loss_type",
+        "gamma": "simpo_gamma",
         "ref_model": "model_ref",
+        "precompute_ref_log_probs": "precompute_reference",
+        "center_rewards_coefficient": "reward_centering",
+        "desirable_weight": "kto_desirable_weight",
+        "undesirable_weight": "kto_undesirable_weight",
         "repo_id": "project_name",
         "output_dir": "project_name",
         "model_name_or_path": "model",

@@ -10,41 +10,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from autotrain.config.base import Settings, nearest, unknown_key_message
-from autotrain.trainers.clm.names import FOREIGN_NAMES, OPTIMIZERS, SCHEDULERS, SHORT_OPTIMIZERS, SHORT_SCHEDULERS
+from autotrain.trainers.clm.names import (
+    FOREIGN_NAMES,
+    LOSS_TYPES,
+    OPTIMIZERS,
+    SCHEDULERS,
+    SHORT_OPTIMIZERS,
+    SHORT_SCHEDULERS,
+)
+from autotrain.trainers.clm.values import Finite, Listed, Lower, OneOrSeveral, Optional, Sizes, known
 
-Trainer = Literal["default", "sft", "reward", "dpo", "orpo"]
-PAIRS = ("reward", "dpo", "orpo")
+Trainer = Literal["default", "sft", "reward", "dpo", "orpo", "ipo", "simpo", "cpo", "kto"]
+# Trainers by what they are trained on or compare with.
+PAIRS = ("reward", "dpo", "orpo", "ipo", "simpo", "cpo")
+ANSWERS = ("dpo", "orpo", "ipo", "simpo", "cpo", "kto")
+REFERRING = ("dpo", "ipo", "kto")
 EXPLICIT_KEY = "set_by_user"
 PARAMS_FILE = "training_params.json"
 CHAT_TEMPLATES = ("zephyr", "chatml", "tokenizer")
-
-
-def _none_if_said(value: Any) -> Any:
-    """`none`, `null`, `no` and an empty string mean None, as in AutoTrain's page."""
-    return None if isinstance(value, str) and value.strip().lower() in ("none", "null", "no", "") else value
-
-
-def _lower(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _block_size(value: Any) -> Any:
-    """One size, or several: a list, or text such as "256,512"."""
-    if isinstance(value, str) and "," in value:
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, list | tuple):
-        try:
-            return sorted({int(size) for size in value})
-        except (TypeError, ValueError):
-            raise ValueError("must be a number of tokens, or a list of them") from None
-    return value
-
-
-Optional = BeforeValidator(_none_if_said)
-Lower = BeforeValidator(_lower)
 
 
 def _field(default: Any, help: str, *, group: str, trainers: tuple[str, ...] = (), unit: str = "", **limits: Any) -> Any:
@@ -69,10 +55,15 @@ class LLMTrainingParams(Settings):
     valid_split: Annotated[str | None, Optional] = _field(
         None, "Split to validate on; without it there is no validation.", group="data"
     )
-    text_column: str = _field("text", "Column with the text or the conversation (pairs: the chosen answer).", group="data")
+    text_column: str = _field(
+        "text", "Column with the text or the conversation (pairs: the chosen answer; kto: the answer).", group="data"
+    )
     prompt_text_column: Annotated[str | None, Optional] = _field(None, "Column with the prompt.", group="data")
     rejected_text_column: Annotated[str | None, Optional] = _field(
         None, "Column with the rejected answer.", group="data", trainers=PAIRS
+    )
+    label_column: str = _field(
+        "label", "Column that says whether the answer is good: true or false, 1 or 0.", group="data", trainers=("kto",)
     )
     chat_template: Annotated[str | None, Optional] = _field(
         None,
@@ -88,7 +79,7 @@ class LLMTrainingParams(Settings):
     add_eos_token: bool = _field(True, "End each text with the end-of-sequence token.", group="data", trainers=("default",))
 
     # Lengths
-    block_size: Annotated[int | list[int], BeforeValidator(_block_size)] = _field(
+    block_size: Annotated[int | list[int], Sizes] = _field(
         -1,
         "Longest sequence; -1 is min(1024, model_max_length, the model's own limit). Of a list, the largest is the limit.",
         group="lengths",
@@ -96,10 +87,10 @@ class LLMTrainingParams(Settings):
     )
     model_max_length: int = _field(2048, "Upper bound for all lengths.", group="lengths", unit="tokens", gt=0)
     max_prompt_length: int = _field(
-        128, "Longest prompt; its end is kept.", group="lengths", trainers=("dpo", "orpo"), unit="tokens", gt=0
+        128, "Longest prompt; its end is kept.", group="lengths", trainers=ANSWERS, unit="tokens", gt=0
     )
     max_completion_length: Annotated[int | None, Optional] = _field(
-        None, "Longest answer; its beginning is kept.", group="lengths", trainers=("dpo", "orpo"), unit="tokens", gt=0
+        None, "Longest answer; its beginning is kept.", group="lengths", trainers=ANSWERS, unit="tokens", gt=0
     )
     packing: bool = _field(
         False,
@@ -156,9 +147,58 @@ class LLMTrainingParams(Settings):
 
     # Preference training
     model_ref: Annotated[str | None, Optional] = _field(
-        None, "Reference model; without it, the base model.", group="preference", trainers=("dpo",)
+        None, "Reference model; without it, the base model.", group="preference", trainers=REFERRING
     )
-    dpo_beta: float = _field(0.1, "Strength of the pull to the reference.", group="preference", trainers=("dpo",), gt=0)
+    precompute_reference: bool = _field(
+        False,
+        "Compute the reference's log-probabilities once, before training, and keep them on disk.",
+        group="preference",
+        trainers=REFERRING,
+    )
+    dpo_beta: float = _field(
+        0.1,
+        "Strength of the pull to the reference (cpo has none: scale of the log-probabilities).",
+        group="preference",
+        trainers=(*REFERRING, "cpo"),
+        gt=0,
+    )
+    loss_type: Annotated[str | list[str], OneOrSeveral] = _field(
+        "sigmoid", "Formula of DPO, or several of them, whose losses are added.", group="preference", trainers=("dpo",)
+    )
+    loss_weights: Annotated[list[Finite] | None, Listed, Optional] = _field(
+        None, "A weight for each of loss_type; without them, 1 each.", group="preference", trainers=("dpo",)
+    )
+    label_smoothing: float = _field(
+        0.0,
+        "Probability that a pair's answers are the wrong way round; of sigmoid, sigmoid_norm, robust, aot and exo_pair "
+        "(there 0 means 0.001).",
+        group="preference",
+        trainers=("dpo",),
+        ge=0,
+        lt=0.5,
+    )
+    rpo_alpha: float = _field(
+        0.0, "Weight of the chosen answers' NLL, added to the loss (RPO).", group="preference", trainers=("dpo", "ipo"), ge=0
+    )
+    orpo_beta: float = _field(0.1, "Weight of the odds ratio.", group="preference", trainers=("orpo",), ge=0)
+    orpo_nll_on_prompt: bool = _field(
+        False,
+        "Train on the prompt too, as TRL does, not on the chosen answer alone.",
+        group="preference",
+        trainers=("orpo",),
+    )
+    simpo_beta: float = _field(2.0, "Scale of the mean log-probabilities.", group="preference", trainers=("simpo",), gt=0)
+    simpo_gamma: float = _field(
+        1.0, "Margin by which the chosen answer should lead, after scaling.", group="preference", trainers=("simpo",), ge=0
+    )
+    cpo_alpha: float = _field(
+        1.0, "Weight of the chosen answers' NLL, added to the loss.", group="preference", trainers=("cpo",), ge=0
+    )
+    kto_desirable_weight: float = _field(1.0, "Weight of good answers.", group="preference", trainers=("kto",), ge=0)
+    kto_undesirable_weight: float = _field(1.0, "Weight of bad answers.", group="preference", trainers=("kto",), ge=0)
+    reward_centering: float = _field(
+        0.0, "Weight of the term that keeps scores near 0; 0.01 is usual.", group="preference", trainers=("reward",), ge=0
+    )
 
     # Watching, saving, stopping
     log: str = _field("none", "Trackers: none, tensorboard, wandb, trackio, mlflow; several with commas.", group="saving")
@@ -233,12 +273,12 @@ class LLMTrainingParams(Settings):
     @field_validator("optimizer")
     @classmethod
     def _check_optimizer(cls, name: str) -> str:
-        return _known(name, OPTIMIZERS, SHORT_OPTIMIZERS)
+        return known(name, OPTIMIZERS, SHORT_OPTIMIZERS)
 
     @field_validator("scheduler")
     @classmethod
     def _check_scheduler(cls, name: str) -> str:
-        return _known(name, SCHEDULERS, SHORT_SCHEDULERS)
+        return known(name, SCHEDULERS, SHORT_SCHEDULERS)
 
     @field_validator("log")
     @classmethod
@@ -248,6 +288,25 @@ class LLMTrainingParams(Settings):
             if name not in TRACKERS:
                 raise ValueError(f"no tracker '{name}'; allowed: {', '.join(TRACKERS)}")
         return ",".join(name for name in names if name != "none") or "none"
+
+    @field_validator("loss_type")
+    @classmethod
+    def _check_loss_type(cls, given: str | list[str]) -> str | list[str]:
+        names = [given] if isinstance(given, str) else given
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"one or several of {', '.join(LOSS_TYPES)}, each once")
+        for name in names:
+            known(name, frozenset(LOSS_TYPES))
+        return given
+
+    @model_validator(mode="after")
+    def _check_loss_weights(self) -> "LLMTrainingParams":
+        num_types = 1 if isinstance(self.loss_type, str) else len(self.loss_type)
+        if self.loss_weights is not None and len(self.loss_weights) != num_types:
+            raise ValueError(
+                f"loss_weights has {len(self.loss_weights)} numbers for {num_types} of loss_type; give one for each"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_lengths(self) -> "LLMTrainingParams":
@@ -290,16 +349,6 @@ class LLMTrainingParams(Settings):
 TRACKERS = ("none", "tensorboard", "wandb", "trackio", "mlflow")
 
 
-def _known(name: str, names: frozenset[str], short: Mapping[str, str]) -> str:
-    name = name.strip().lower()
-    name = short.get(name, name)
-    if name not in names:
-        guess = nearest(name, names)
-        hint = f"did you mean '{guess}'?" if guess else f"allowed: {', '.join(sorted(names))}"
-        raise ValueError(f"no such name; {hint}")
-    return name
-
-
 def broken_length_rules(params: LLMTrainingParams) -> list[str]:
     """The five length rules, as far as the configuration alone decides; only values the user set can break one.
 
@@ -307,7 +356,7 @@ def broken_length_rules(params: LLMTrainingParams) -> list[str]:
     <= block_size.  The last four are checked for the trainers that use these fields.
     """
     rules = [("block_size", "model_max_length")]
-    if params.trainer in ("dpo", "orpo"):
+    if params.trainer in ANSWERS:
         rules += [
             (length, bound)
             for length in ("max_prompt_length", "max_completion_length")

@@ -1,0 +1,62 @@
+"""How a parameter's value is read from what a user may write for it; faults are ValueErrors, which pydantic reports."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from autotrain.config.base import nearest
+
+
+def _none_if_said(value: Any) -> Any:
+    """`none`, `null`, `no` and an empty string mean None, as in AutoTrain's page."""
+    return None if isinstance(value, str) and value.strip().lower() in ("none", "null", "no", "") else value
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _block_size(value: Any) -> Any:
+    """One size, or several: a list, or text such as "256,512"."""
+    if isinstance(value, str) and "," in value:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list | tuple):
+        try:
+            return sorted({int(size) for size in value})
+        except (TypeError, ValueError):
+            raise ValueError("must be a number of tokens, or a list of them") from None
+    return value
+
+
+def _listed(value: Any) -> Any:
+    """Text such as "0.8,0.2" as a list of its parts, and a number as a list of one."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return [value] if isinstance(value, int | float) else value
+
+
+def _one_or_several(value: Any) -> Any:
+    """A name, or several: a list, or text such as "sigmoid,ipo"."""
+    names = [name.strip().lower() if isinstance(name, str) else name for name in _listed(value) or ()]
+    return names[0] if len(names) == 1 else names
+
+
+Optional = BeforeValidator(_none_if_said)
+Lower = BeforeValidator(_lower)
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Sizes = BeforeValidator(_block_size)
+Listed = BeforeValidator(_listed)
+OneOrSeveral = BeforeValidator(_one_or_several)
+
+
+def known(name: str, names: frozenset[str], short: Mapping[str, str] = MappingProxyType({})) -> str:
+    """`name` in its full form.  short: other spellings of names."""
+    name = name.strip().lower()
+    name = short.get(name, name)
+    if name not in names:
+        guess = nearest(name, names)
+        hint = f"did you mean '{guess}'?" if guess else f"allowed: {', '.join(sorted(names))}"
+        raise ValueError(f"no such name; {hint}")
+    return name
