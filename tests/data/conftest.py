@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from autotrain import log
 from autotrain.base_models import find_model
 from autotrain.data.lengths import Lengths
+from autotrain.data.pairs import SampleKind
 from autotrain.data.report import RowsReport
 from autotrain.data.samples import open_split
 from autotrain.data.tokenize import load_examples
@@ -89,17 +90,36 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def load(tokenizer: PreTrainedTokenizerFast) -> Callable[..., Any]:
-    """load(path, block_size=…, **params): the store and the report of a train split."""
+    """load(path, kind=…, block_size=…, **params): the store and the report of a train split."""
 
-    def load_split(path: Path, *, block_size: int = 1024, loaded: LoadedTokenizer | None = None, **fields: Any) -> Any:
+    def load_split(
+        path: Path,
+        *,
+        kind: SampleKind = "text",
+        block_size: int = 1024,
+        loaded: LoadedTokenizer | None = None,
+        trains_prompt: bool = False,
+        **fields: Any,
+    ) -> Any:
         params = LLMTrainingParams(data_path=str(path), **{"trainer": "sft", **fields})
-        source = open_split(params, "train")
+        source = open_split(params, "train", kind)
         if loaded is None:
             tokenizer.chat_template = CHATML
             loaded = loaded_of(tokenizer)
         report = RowsReport()
-        store = load_examples(params, source, loaded, Lengths(block_size, (block_size,), 2048), report)
+        lengths = Lengths(block_size, (block_size,), 2048)
+        store = load_examples(params, source, loaded, lengths, report, trains_prompt=trains_prompt)
         return store, report
+
+    return load_split
+
+
+@pytest.fixture
+def load_pairs(load: Callable[..., Any]) -> Callable[..., Any]:
+    """As `load`, for pairs: trainer dpo unless another is named."""
+
+    def load_split(path: Path, **fields: Any) -> Any:
+        return load(path, **{"kind": "pair", "trainer": "dpo", **fields})
 
     return load_split
 

@@ -130,7 +130,11 @@ def _text_draft(
     sample: Preference | Labelled, prompt: str, answers: Sequence[str], loaded: LoadedTokenizer, eos_token: str
 ) -> _Draft:
     texts = tuple(Marked(prompt + answer, ((len(prompt), len(prompt + answer)),)) for answer in answers)
-    ends = tuple(() if answer.rstrip().endswith(eos_token) else (loaded.eos_token_id,) for answer in answers)
+    # A text that a template rendered may end with the end-of-turn token and a newline: that is an end, too.
+    ends = tuple(
+        () if answer.rstrip() != answer and answer.rstrip().endswith(eos_token) else (loaded.eos_token_id,)
+        for answer in answers
+    )
     return _Draft(sample, texts, loaded.prefix_ids, ends)
 
 
