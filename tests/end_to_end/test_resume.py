@@ -1,5 +1,6 @@
 """What is resumed is what would have been: same losses, same weights, bit for bit."""
 
+import datetime
 import json
 import os
 import random
@@ -163,3 +164,34 @@ def test_max_hours_saves_and_stops_and_the_rest_can_follow(run_worker, fields, t
     assert json.loads((tmp_path / "run" / "state.json").read_text())["stage"] == "stopped"
     assert run_worker("--resume", **fields) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_template_that_writes_the_date_writes_that_of_the_runs_first_day_after_a_resume(
+    run_worker, fields, tmp_path, monkeypatch
+):
+    template = tmp_path / "dated.jinja"
+    template.write_text(
+        "Today is {{ strftime_now('%d %B %Y') }}.\n{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"
+        "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    fields = {**fields, "chat_template": str(template), "num_sample_prompts": 0}
+    assert run_worker(**{**fields, "project_name": "whole"}) == 0
+    assert run_worker(**{**fields, "max_hours": 1e-9}) == 0
+
+    class Later(datetime.date):
+        @classmethod
+        def today(cls):
+            return datetime.date(2031, 5, 4)
+
+    monkeypatch.setattr("autotrain.data.tokenizer.date", Later)
+    assert run_worker("--resume", **fields) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_without_a_checkpoint_resuming_starts_anew_whatever_was_changed(run_worker, fields, tmp_path):
+    """As after a run that failed early: the cause is mended in the config, and --resume goes on."""
+    once = {**fields, "save_strategy": "no", "valid_split": None, "epochs": 1}
+    del once["save_steps"]
+    assert run_worker(**{**once, "lr": 1e30}) == 1
+    assert run_worker("--resume", **{**once, "lr": 5e-3}) == 0
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["stage"] == "finished"

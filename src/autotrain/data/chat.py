@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +25,8 @@ from autotrain.data.messages import Message, RowProblem
 from autotrain.data.templates import ZEPHYR, ZEPHYR_ROLES
 
 MARKER = "TurnMarkerQ7x"
+# How a template asks for the date.
+_ASKS_DATE = re.compile(r"""strftime_now\(\s*(['"])(?P<format>[^'"]*)\1\s*\)""")
 # What a template may close a turn with comes in these units; a closing never ends inside one.
 _TAGS = r"<[^<>\s]*>|\[[^\[\]\s]*\]|\s|\S"
 
@@ -50,15 +53,17 @@ class _Canonical:
 
 
 class ChatTemplate:
-    """A tokenizer's chat template."""
+    """A tokenizer's chat template.  day: what templates that write the date take for today; None: today."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, day: date | None = None) -> None:
         self._tokenizer = tokenizer
         self._special = sorted((str(token) for token in tokenizer.get_added_vocab()), key=len, reverse=True)
         template = tokenizer.chat_template
         self._source = template if isinstance(template, str) else json.dumps(template)
         self._shows_calls = "tool_calls" in self._source
         self._shows_tools = "tools" in self._source
+        # None is the tokenizer's own.  Transformers gives templates a clock that can't be set, so the date is put in.
+        self._dated = _with_day(template, day) if day and isinstance(template, str) else None
 
     def render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = (), *, prompt: bool = False
@@ -69,7 +74,11 @@ class ChatTemplate:
         """
         try:
             return self._tokenizer.apply_chat_template(
-                list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=prompt
+                list(messages),
+                tools=list(tools) or None,
+                tokenize=False,
+                add_generation_prompt=prompt,
+                chat_template=self._dated,
             )
         except TemplateError as error:
             raise RowProblem(f"the chat template refuses the conversation: {error.message}") from None
@@ -192,6 +201,11 @@ class ChatTemplate:
         elif before_earlier.startswith(opened):
             gaps.add(before_earlier[len(opened) :])
         return _Canonical(header, tuple(sorted(gaps, key=len, reverse=True)), closing)
+
+
+def _with_day(template: str, day: date) -> str:
+    """The template, with the date put in wherever it asks for today's."""
+    return _ASKS_DATE.sub(lambda asked: json.dumps(day.strftime(asked["format"])), template)
 
 
 def _common_beginning(one: str, other: str) -> str:

@@ -110,7 +110,7 @@ def _trees(
 
 
 def _drafts(source: Source, loaded: LoadedTokenizer, report: RowsReport) -> Iterator[_Draft]:
-    template = ChatTemplate(loaded.tokenizer)
+    template = ChatTemplate(loaded.tokenizer, loaded.day)
     eos_token = str(loaded.tokenizer.convert_ids_to_tokens(loaded.eos_token_id))
     for sample in source.samples(report):
         if not isinstance(sample, Preference | Labelled):

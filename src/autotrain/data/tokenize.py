@@ -125,7 +125,7 @@ class _Maker:
         is_default = params.trainer == "default"
         adds_eos = not is_default or params.add_eos_token
         return cls(
-            template=ChatTemplate(loaded.tokenizer),
+            template=ChatTemplate(loaded.tokenizer, loaded.day),
             prefix_ids=loaded.prefix_ids,
             suffix_ids=(loaded.eos_token_id,) if adds_eos else (),
             eos_token=str(loaded.tokenizer.convert_ids_to_tokens(loaded.eos_token_id)),

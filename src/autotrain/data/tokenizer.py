@@ -1,7 +1,8 @@
 """The tokenizer, with the chat template and the special tokens that it needs."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class LoadedTokenizer:
     new_token_ids: ids whose embedding rows are new and must be trained.
     eos_token_id: ends a text, or an assistant's turn.  stop_token_ids: where generation should stop, that one first.
     prefix_ids: what the tokenizer puts before a text by habit, such as BOS.
+    day: what templates that write the date take for today, all through the run and after it is resumed.
     """
 
     tokenizer: Any
@@ -31,10 +33,13 @@ class LoadedTokenizer:
     eos_token_id: int
     stop_token_ids: tuple[int, ...]
     prefix_ids: tuple[int, ...]
+    day: date = field(default_factory=date.today)
 
 
-def load_tokenizer(params: LLMTrainingParams, source: ModelSource, *, needs_chat: bool) -> LoadedTokenizer:
-    """Load the tokenizer of `source`.  needs_chat: the data are conversations.
+def load_tokenizer(
+    params: LLMTrainingParams, source: ModelSource, *, needs_chat: bool, day: date | None = None
+) -> LoadedTokenizer:
+    """Load the tokenizer of `source`.  needs_chat: the data are conversations.  day: see LoadedTokenizer; None is today.
 
     Raises ModelError if it can't be had, ConfigError for a template that can't be read.
     """
@@ -55,7 +60,7 @@ def load_tokenizer(params: LLMTrainingParams, source: ModelSource, *, needs_chat
         tokenizer.padding_side = params.padding
     eos_token_id = int(tokenizer.eos_token_id) if end_of_turn_id is None else end_of_turn_id
     stop_token_ids = tuple(dict.fromkeys((eos_token_id, int(tokenizer.eos_token_id))))
-    return LoadedTokenizer(tokenizer, template, new_token_ids, eos_token_id, stop_token_ids, prefix_ids)
+    return LoadedTokenizer(tokenizer, template, new_token_ids, eos_token_id, stop_token_ids, prefix_ids, day or date.today())
 
 
 def _load(source: ModelSource) -> Any:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 
 import torch
@@ -63,15 +64,17 @@ def choose_machine(params: LLMTrainingParams) -> Machine:
     return Machine(device, choose_precision(params, device), choose_quantization(params, device))
 
 
-def prepare_data(params: LLMTrainingParams, model: ModelSource, objective: Objective) -> Data:
-    """Read, recognise, tokenize.  Raises DataError, ConfigError, ModelError before any weight is loaded."""
+def prepare_data(params: LLMTrainingParams, model: ModelSource, objective: Objective, day: date | None = None) -> Data:
+    """Read, recognise, tokenize.  Raises DataError, ConfigError, ModelError before any weight is loaded.
+
+    day: what a template that writes the date takes for today, None for today.
+    """
     report = RowsReport()
     train_source = open_split(params, "train", objective.sample)
     valid_source = open_split(params, "valid", objective.sample) if params.valid_split else None
     config = read_model_config(model, os.environ.get("HF_TOKEN"))
-    tokenizer = load_tokenizer(
-        params, model, needs_chat=any(source.is_conversation for source in (train_source, valid_source) if source)
-    )
+    needs_chat = any(source.is_conversation for source in (train_source, valid_source) if source)
+    tokenizer = load_tokenizer(params, model, needs_chat=needs_chat, day=day)
     limit = model_limit(config)
     lengths = resolve_lengths(params, tokenizer.tokenizer.model_max_length, limit)
     load = partial(load_examples, params, loaded=tokenizer, lengths=lengths, report=report)

@@ -5,6 +5,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ def check_same_data(folder: Path, fingerprint: Mapping[str, str]) -> None:
         )
 
 
+def day_of(folder: Path) -> date | None:
+    """The day that the run in `folder` takes for today in dated templates, or None if it didn't note one."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return None
+    day = json.loads(path.read_text(encoding="utf-8")).get("resolved", {}).get("day")
+    return date.fromisoformat(day) if day else None
+
+
 def versions() -> dict[str, str]:
     """Versions of this package, Python and the libraries that decide the numbers."""
     installed = {"autotrain": __version__, "python": platform.python_version()}
@@ -121,6 +131,7 @@ def facts(work: Work) -> dict[str, Any]:
         "resolved": {
             "block_size": data.lengths.block_size,
             "chat_template": data.tokenizer.template,
+            "day": data.tokenizer.day.isoformat(),
             "precision": machine.precision.name,
             "quantization": machine.quantization,
             "token_budget": ready.memory.token_budget,

@@ -57,15 +57,15 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool) -> None:
         log.notice(line)
     folder = Path(params.project_name)
     checkpoint = _last_checkpoint(folder) if resume else None
-    if resume:
+    if checkpoint:
         record.check_same_run(folder, params)
     machine = choose_machine(params)
     check_trackers(params)
     check_optimizer(params, machine.device)
     objective = objectives.build(params.trainer, params.model_dump())
     source = find_base(params)
-    with closing(prepare_data(params, source, objective)) as data:
-        if resume:
+    with closing(prepare_data(params, source, objective, record.day_of(folder) if checkpoint else None)) as data:
+        if checkpoint:
             record.check_same_data(folder, data.fingerprint)
         policy = _load(params, source, data, machine, objective)
         ready = make_ready(policy, params, data.batches, data.longest_example, machine.device)
