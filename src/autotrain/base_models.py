@@ -1,5 +1,6 @@
 """Base models known by a short name, and what a base model's name stands for."""
 
+import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +40,18 @@ def find_model(name: str) -> ModelSource:
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"base_model: no folder {name}; give a folder with a model, a hub id, or one of {_names()}")
     return ModelSource(name)
+
+
+def is_reward_model(folder: Path) -> bool:
+    """Whether `folder` holds a model, or an adapter of one, that gives scores instead of text, by its own configuration."""
+    for file in ("adapter_config.json", "config.json"):
+        try:
+            fields = json.loads((folder / file).read_text(encoding="utf-8"))
+            kinds = [str(fields.get("task_type") or ""), *map(str, fields.get("architectures") or ())]
+        except (OSError, ValueError, AttributeError, TypeError):
+            continue
+        return any(kind == "SEQ_CLS" or kind.endswith("ForSequenceClassification") for kind in kinds)
+    return False
 
 
 def licence_of(name: str) -> str | None:

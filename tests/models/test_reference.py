@@ -234,9 +234,7 @@ def test_precompute_reference_needs_no_second_model_while_training(
     move(policy)
     reference = setting.reference(policy, {"train": split_of(setting.examples)})
     assert not isinstance(reference, LiveReference)
-    torch.testing.assert_close(
-        reference.of(collate(setting.examples), range(5)).per_token, expected, rtol=1e-5, atol=1e-5
-    )
+    torch.testing.assert_close(reference.of(collate(setting.examples), range(5)).per_token, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_an_adapter_is_no_part_of_the_fingerprint(setting: Setting):

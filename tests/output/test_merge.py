@@ -191,6 +191,6 @@ def test_a_folder_without_adapter_and_an_adapter_of_another_kind_are_refused(
         merge_adapter(ModelSource(str(base)), base, tmp_path / "merged")
     folder = save(train(base), tmp_path / "run")
     config = json.loads((folder / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps({**config, "task_type": "SEQ_CLS"}))
-    with pytest.raises(ModelError, match="SEQ_CLS"):
+    (folder / "adapter_config.json").write_text(json.dumps({**config, "task_type": "TOKEN_CLS"}))
+    with pytest.raises(ModelError, match="TOKEN_CLS"):
         merge_adapter(ModelSource(str(base)), folder, tmp_path / "merged")

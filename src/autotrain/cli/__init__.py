@@ -26,6 +26,7 @@ COMMANDS = MappingProxyType(
         "inspect": Command("autotrain.cli.inspect", "show what a config would train on, token by token"),
         "chat": Command("autotrain.cli.chat", "talk to a finished run or a model"),
         "generate": Command("autotrain.cli.generate", "answer the prompts of a file"),
+        "score": Command("autotrain.cli.score", "score the answers of a file with a reward model"),
         "runs": Command("autotrain.cli.runs", "list the runs of this machine"),
         "tools": Command("autotrain.cli.tools", "merge an adapter into its base model"),
         "schema": Command("autotrain.cli.schema", "print all parameters as JSON Schema or Markdown"),

@@ -2,7 +2,7 @@
 
 import argparse
 
-from autotrain.cli.targets import check_target
+from autotrain.cli.targets import check_writes_text
 from autotrain.cli.worker import become_worker
 
 # Fields of a request that the worker takes as they are.
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check what was named, then become the worker.  Raises RunFolderError, ModelError."""
-    check_target(args.model)
+    check_writes_text(args.model)
     become_worker("chat", {name: vars(args)[name] for name in ANSWER_FIELDS})
 
 

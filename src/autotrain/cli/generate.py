@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from autotrain.cli.chat import ANSWER_FIELDS, add_answer_arguments, add_model_argument
-from autotrain.cli.targets import check_target
+from autotrain.cli.targets import check_writes_text
 from autotrain.cli.worker import become_worker
 from autotrain.errors import ConfigError, DataError
 
@@ -31,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check model, prompts and output, then become the worker.  Raises UserErrors."""
-    check_target(args.model)
+    check_writes_text(args.model)
     if args.prompts is not None:
         _check_prompts(Path(args.prompts))
     if args.output is not None:
-        _check_output(Path(args.output), args.overwrite)
+        check_output(Path(args.output), args.overwrite)
     fields = (*ANSWER_FIELDS, "prompt", "prompts", "output")
     become_worker("answers", {name: vars(args)[name] for name in fields})
 
@@ -49,7 +49,8 @@ def _check_prompts(path: Path) -> None:
         raise DataError(f"--prompts: {path} is empty")
 
 
-def _check_output(path: Path, overwrite: bool) -> None:
+def check_output(path: Path, overwrite: bool) -> None:
+    """Raise ConfigError unless `path` may be written."""
     if path.is_dir():
         raise ConfigError(f"--output: {path} is a folder; name a file")
     if path.exists() and not overwrite:

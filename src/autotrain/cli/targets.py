@@ -3,8 +3,8 @@
 import difflib
 from pathlib import Path
 
-from autotrain.base_models import EMBEDDED, find_model
-from autotrain.errors import RunFolderError
+from autotrain.base_models import EMBEDDED, find_model, is_reward_model
+from autotrain.errors import ModelError, RunFolderError
 from autotrain.run_folder import is_run
 from autotrain.trainers.clm.params import PARAMS_FILE
 
@@ -30,6 +30,15 @@ def check_target(name: str) -> None:
         raise RunFolderError(f"no folder {name}; did you mean {' or '.join(near)}?")
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or (path.parent.is_dir() and "/" in name):
         raise RunFolderError(f"no folder {name}; give a run folder, a model folder, a GGUF file or a hub id")
+
+
+def check_writes_text(name: str) -> None:
+    """As `check_target`; raises ModelError for a reward model too, which has no answers to give."""
+    check_target(name)
+    if is_reward_model(Path(name).expanduser()):
+        raise ModelError(
+            f"{name} is a reward model: it scores answers and writes none; use autotrain score {name} --data FILE"
+        )
 
 
 def nearest_folders(path: Path) -> list[str]:

@@ -101,7 +101,7 @@ def choose_pad(tokenizer: Any, ends: Collection[int]) -> int:
     def rank(index: int) -> tuple[bool, bool, int, int]:
         name = names[index].lower()
         kind = next((place for place, part in enumerate(_SPARE_NAMES) if part in name), len(_SPARE_NAMES))
-        return (index == tokenizer.bos_token_id, names[index] in template, kind, index)
+        return (names[index] in template, index == tokenizer.bos_token_id, kind, index)
 
     chosen = min(free, key=rank, default=None)
     if chosen is None:

@@ -10,7 +10,13 @@ import torch
 from peft import PeftModel
 from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GgufConfig,
+    PreTrainedModel,
+)
 
 from autotrain.base_models import ModelSource, find_model
 from autotrain.errors import ModelError
@@ -20,20 +26,24 @@ from autotrain.models.load import allows_remote_code
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-_SUPPORTED_TASK = "CAUSAL_LM"
+_TEXT_TASK, SCORE_TASK = "CAUSAL_LM", "SEQ_CLS"
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A saved adapter: where it lies, what it was trained on, the token ids whose rows it carries."""
+    """A saved adapter: where it lies, what it was trained on, the token ids whose rows it carries.
+
+    has_scores: it is a reward model's, and carries the score head.
+    """
 
     folder: Path
     base: str | None
     token_ids: tuple[int, ...]
+    has_scores: bool = False
 
 
 def read_adapter(folder: Path) -> Adapter:
-    """Read an adapter's description.  Raises ModelError where there is none, or none for a causal model."""
+    """Read an adapter's description.  Raises ModelError where there is none, or one for another kind of model."""
     path = folder / ADAPTER_CONFIG
     if not path.is_file():
         raise ModelError(f"no {ADAPTER_CONFIG} in {folder}; give the folder of a run that was trained with peft: true")
@@ -41,11 +51,12 @@ def read_adapter(folder: Path) -> Adapter:
         raise ModelError(f"no {ADAPTER_WEIGHTS} in {folder}; the adapter is incomplete")
     config = _read_json(path)
     task = config.get("task_type")
-    if task not in (None, _SUPPORTED_TASK):
-        raise ModelError(f"{path}: an adapter of type {task}; only {_SUPPORTED_TASK} adapters can be used here")
+    if task not in (None, _TEXT_TASK, SCORE_TASK):
+        raise ModelError(f"{path}: an adapter of type {task}; only {_TEXT_TASK} and {SCORE_TASK} adapters can be used here")
     indices = config.get("trainable_token_indices") or []
     lists = indices.values() if isinstance(indices, dict) else [indices]
-    return Adapter(folder, config.get("base_model_name_or_path"), tuple(sorted({index for ids in lists for index in ids})))
+    token_ids = tuple(sorted({index for ids in lists for index in ids}))
+    return Adapter(folder, config.get("base_model_name_or_path"), token_ids, has_scores=task == SCORE_TASK)
 
 
 def base_of(adapter: Adapter) -> ModelSource:
@@ -55,17 +66,24 @@ def base_of(adapter: Adapter) -> ModelSource:
     return find_model(adapter.base)
 
 
-def load_base(source: ModelSource, *, dtype: torch.dtype | None, token: str | None = None) -> PreTrainedModel:
-    """Load a whole causal model, dense, on the CPU, in eval mode.  dtype None: the precision it was stored in.
+def load_base(
+    source: ModelSource, *, dtype: torch.dtype | None, token: str | None = None, has_scores: bool = False
+) -> PreTrainedModel:
+    """Load a whole model, dense, on the CPU, in eval mode.  dtype None: the precision it was stored in.
 
-    Raises ModelError with the reason and what to do.
+    has_scores: with a head of one score, which is made anew where the model has none.  Raises ModelError with the
+    reason and what to do.
     """
     arguments: dict[str, Any] = dict(source.load_arguments)
+    loader = AutoModelForCausalLM
+    if has_scores:
+        loader = AutoModelForSequenceClassification
+        arguments |= {"num_labels": 1, "ignore_mismatched_sizes": True}
     if source.gguf_file:
         # Without it transformers may keep the blocks packed, and refuses to save the model.
         arguments["quantization_config"] = GgufConfig(dequantize=True)
     with explained(source.path):
-        model = AutoModelForCausalLM.from_pretrained(
+        model = loader.from_pretrained(
             source.path, dtype=dtype or "auto", token=token, trust_remote_code=allows_remote_code(), **arguments
         )
     return model.eval()
@@ -89,8 +107,14 @@ def attach(model: PreTrainedModel, adapter: Adapter, num_tokens: int) -> PeftMod
     set_num_rows(model, _rows_in(adapter, model) or max(needed, num_rows(model)))
     try:
         return PeftModel.from_pretrained(model, str(adapter.folder)).eval()
-    except (RuntimeError, ValueError, OSError, IndexError) as error:
+    except (RuntimeError, ValueError, OSError, LookupError) as error:
         raise ModelError(f"the adapter in {adapter.folder} doesn't fit its base model: {_first_line(error)}") from error
+
+
+def set_pad(model: PreTrainedModel, tokenizer: Any) -> None:
+    """Let `model` read scores before the token that its tokenizer pads with; an adapter has no configuration to say so."""
+    if tokenizer.pad_token_id is not None:
+        model.config.pad_token_id = model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
 def num_rows(model: PreTrainedModel) -> int:

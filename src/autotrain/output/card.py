@@ -18,9 +18,13 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 _TASKS = {
     "default": "continued training on text",
     "sft": "supervised fine-tuning",
-    "reward": "reward modelling",
+    "reward": "reward modelling on pairs of answers",
     "dpo": "direct preference optimisation (DPO)",
+    "ipo": "identity preference optimisation (IPO)",
     "orpo": "odds-ratio preference optimisation (ORPO)",
+    "simpo": "simple preference optimisation (SimPO)",
+    "cpo": "contrastive preference optimisation (CPO)",
+    "kto": "Kahneman-Tversky optimisation (KTO)",
 }
 _LOSSES = {
     "train_loss_first": "training loss, first logged step",
@@ -47,6 +51,7 @@ def write_card(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) 
         _introduction(params, is_adapter=is_adapter),
         _section("Use it", usage(folder, params, is_adapter=is_adapter, is_chat=is_chat)),
         _section("Results", _results(run)),
+        _section("How good the scores are", _evaluation(run.get("evaluation") or {})),
         _section("Answers before and after", _samples(run.get("samples") or [])),
         _section("Data", _data(params, run.get("data") or {})),
         _section("Parameters", _parameters(params)),
@@ -69,17 +74,25 @@ def _is_chat(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) ->
 
 
 def _front_matter(params: LLMTrainingParams, *, is_adapter: bool) -> str:
+    pipeline = "text-classification" if params.trainer == "reward" else "text-generation"
     fields: dict[str, Any] = {
         "license": licence_of(params.model) or "other",
         "library_name": "peft" if is_adapter else "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": ["autotrain", "text-generation", *(["peft", "lora"] if is_adapter else [])],
+        "pipeline_tag": pipeline,
+        "tags": ["autotrain", pipeline, *_tags(params), *(["peft", "lora"] if is_adapter else [])],
     }
     if _is_hub_model(params.model):
         fields["base_model"] = params.model
     if not Path(params.data_path).exists() and params.data_path.count("/") <= 1 and not Path(params.data_path).is_absolute():
         fields["datasets"] = [params.data_path]
     return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n\n"
+
+
+def _tags(params: LLMTrainingParams) -> list[str]:
+    """The method, where it is one of preference learning; of a reward model, what it is."""
+    if params.trainer == "reward":
+        return ["reward-model"]
+    return [] if params.trainer in ("default", "sft") else [params.trainer, "preference-learning"]
 
 
 def _is_hub_model(name: str) -> bool:
@@ -93,7 +106,12 @@ def _is_hub_model(name: str) -> bool:
 
 def _introduction(params: LLMTrainingParams, *, is_adapter: bool) -> str:
     kind = "A LoRA adapter for" if is_adapter else "A fine-tuned version of"
-    return f"# {params.project_name}\n\n{kind} {_public_name(params.model)}, made by {_TASKS[params.trainer]}.\n"
+    text = f"# {params.project_name}\n\n{kind} {_public_name(params.model)}, made by {_TASKS[params.trainer]}.\n"
+    if params.trainer == "reward":
+        text += (
+            "\nIt gives answers scores, of which only those to the same prompt can be compared: the higher, the better.\n"
+        )
+    return text
 
 
 def _public_name(path: str) -> str:
@@ -115,6 +133,11 @@ def _results(run: Mapping[str, Any]) -> str:
     if run.get("device"):
         rows.append(("device", str(run["device"])))
     return _table(("", ""), rows)
+
+
+def _evaluation(evaluation: Mapping[str, Any]) -> str:
+    """What output/evaluate_reward.py found on the validation pairs."""
+    return _table(("", ""), [(_words(name), shown) for name, shown in _flat(evaluation) if shown != "None"])
 
 
 def _samples(samples: Iterable[Mapping[str, Any]]) -> str:

@@ -66,6 +66,10 @@ def load_for_generation(name: str, *, base: bool = False, token: str | None = No
     Raises ModelError, RunFolderError.
     """
     target = find_target(name)
+    if target.has_scores:
+        raise ModelError(
+            f"{name} is a reward model: it scores answers and writes none; use autotrain score {name} --data FILE"
+        )
     if base and target.base is None:
         raise ModelError(f"--base: the model that {name} was made from isn't known; give a run folder or leave --base out")
     device = choose_device()

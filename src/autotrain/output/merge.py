@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from autotrain import log
-from autotrain.base_models import ModelSource
+from autotrain.base_models import ModelSource, is_reward_model
 from autotrain.errors import RunFolderError, TrainingError
 from autotrain.output import bases
 from autotrain.output.ends import generation_config_of, with_ends
@@ -23,11 +23,15 @@ ADAPTER_SUBFOLDER = "adapter"
 _TOLERANCE = MappingProxyType({torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 8e-2})
 _READ_BACK_TOLERANCE = 1e-5
 _NUM_PROBE_ROWS, _NUM_PROBE_TOKENS = 2, 48
+_NUM_SCORED_ROWS = 16  # one number each
 
 
 @dataclass(frozen=True)
 class _Merged:
-    """The merged model, and the logits (rows, tokens, V) that base + adapter gave for the probe before merging."""
+    """The merged model, and what base + adapter gave for the probe before merging.
+
+    expected: logits (rows, tokens, V); of a reward model scores (rows, 1).
+    """
 
     model: PreTrainedModel
     probe: Tensor  # (rows, tokens) token ids
@@ -77,10 +81,13 @@ def _merge(
     multiple: int | None,
     dtype: torch.dtype | None,
 ) -> _Merged:
-    model = bases.load_base(base, dtype=dtype, token=token)
+    model = bases.load_base(base, dtype=dtype, token=token, has_scores=adapter.has_scores)
     base_rows = bases.num_rows(model)
+    if adapter.has_scores:
+        bases.set_pad(model, tokenizer)
     with_adapter = bases.attach(model, adapter, len(tokenizer))
-    probe = _probe_ids(min(len(tokenizer), bases.num_rows(model)), adapter.token_ids)
+    num_probe_rows = _NUM_SCORED_ROWS if adapter.has_scores else _NUM_PROBE_ROWS
+    probe = _probe_ids(num_probe_rows, min(len(tokenizer), bases.num_rows(model)), adapter.token_ids)
     expected = _logits(with_adapter, probe)
     plain = _merge_weights(with_adapter, adapter.folder)
     rows = max(base_rows, bases.num_rows(plain), len(tokenizer))
@@ -89,10 +96,10 @@ def _merge(
     limit = _TOLERANCE.get(plain.dtype, _READ_BACK_TOLERANCE)
     if not error <= limit:
         raise TrainingError(
-            f"merging failed its check: the merged model's logits are {error:.2g} away from base + adapter "
+            f"merging failed its check: the merged model's output is {error:.2g} away from base + adapter "
             f"(at most {limit:.2g} is rounding); the adapter in {adapter.folder} is unchanged"
         )
-    log.info(f"merged: logits differ from base + adapter by {error:.1e} (relative, {plain.dtype})")
+    log.info(f"merged: its output differs from base + adapter by {error:.1e} (relative, {plain.dtype})")
     return _Merged(plain, probe, _logits(plain, probe))
 
 
@@ -104,16 +111,17 @@ def _merge_weights(with_adapter: PeftModel, folder: Path) -> PreTrainedModel:
 
 
 def _write(model: PreTrainedModel, adapter_folder: Path, tokenizer: Any, folder: Path) -> None:
-    saved = adapter_folder / "generation_config.json"
-    config = GenerationConfig.from_pretrained(adapter_folder) if saved.is_file() else generation_config_of(model)
-    model.generation_config = with_ends(config, tokenizer)
+    if model.can_generate():
+        saved = adapter_folder / "generation_config.json"
+        config = GenerationConfig.from_pretrained(adapter_folder) if saved.is_file() else generation_config_of(model)
+        model.generation_config = with_ends(config, tokenizer)
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
 
 
 def _check_read_back(merged: _Merged, folder: Path) -> None:
     """Read the folder as a user would, and compare.  Raises TrainingError."""
-    written = bases.load_base(ModelSource(str(folder)), dtype=None)
+    written = bases.load_base(ModelSource(str(folder)), dtype=None, has_scores=is_reward_model(folder))
     error = _difference(_logits(written, merged.probe), merged.expected)
     if not error <= _READ_BACK_TOLERANCE:
         raise TrainingError(f"the merged model reads back differently (by {error:.2g}); the adapter is unchanged")
@@ -136,11 +144,10 @@ def _replace_adapter(temporary: Path, folder: Path) -> None:
     sync_folder(folder)
 
 
-def _probe_ids(vocabulary_size: int, token_ids: tuple[int, ...]) -> Tensor:
+def _probe_ids(num_rows: int, vocabulary_size: int, token_ids: tuple[int, ...]) -> Tensor:
     """Random ids (rows, tokens) below `vocabulary_size`, each trained token among them."""
     generator = torch.Generator().manual_seed(0)
-    shape = (_NUM_PROBE_ROWS, _NUM_PROBE_TOKENS)
-    probe = torch.randint(vocabulary_size, shape, generator=generator)
+    probe = torch.randint(vocabulary_size, (num_rows, _NUM_PROBE_TOKENS), generator=generator)
     trained = torch.tensor(token_ids[: _NUM_PROBE_TOKENS // 2], dtype=probe.dtype)
     probe[0, 1 : 1 + len(trained)] = trained
     return probe
@@ -152,11 +159,15 @@ def _logits(model: PreTrainedModel | PeftModel, ids: Tensor) -> Tensor:
 
 
 def _difference(logits: Tensor, expected: Tensor) -> float:
-    """Relative distance of centred logits over the columns that both have; NaN if either has one."""
+    """Relative distance of centred logits over the columns that both have; NaN if either has one.
+
+    Of scores, a column, the centre is their mean over the rows.
+    """
+    along = 0 if expected.dim() == 2 else -1
     width = min(logits.shape[-1], expected.shape[-1])
     logits, expected = logits[..., :width], expected[..., :width]
-    centred = expected - expected.mean(dim=-1, keepdim=True)
-    distance = (logits - logits.mean(dim=-1, keepdim=True) - centred).norm() / centred.norm()
+    centred = expected - expected.mean(dim=along, keepdim=True)
+    distance = (logits - logits.mean(dim=along, keepdim=True) - centred).norm() / centred.norm()
     return float(distance)
 
 

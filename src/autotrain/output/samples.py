@@ -14,9 +14,9 @@ from autotrain.data.chat import ChatTemplate
 from autotrain.data.messages import RowProblem
 from autotrain.data.samples import Sample
 from autotrain.data.tokenizer import LoadedTokenizer
-from autotrain.models.forward import Policy
+from autotrain.models.network import Network
 from autotrain.output.ends import generation_config_of, with_ends
-from autotrain.types import Conversation, Labelled, Preference, Text
+from autotrain.types import Labelled, Preference, Text
 
 _NUM_PROMPT_TOKENS = 32  # of plain text, which has no prompt of its own
 
@@ -48,7 +48,7 @@ def pick_prompts(samples: Iterable[Sample], how_many: int) -> list[SamplePrompt]
 
 
 def answer_prompts(
-    policy: Policy, loaded: LoadedTokenizer, prompts: Sequence[SamplePrompt], max_new_tokens: int = 96
+    policy: Network, loaded: LoadedTokenizer, prompts: Sequence[SamplePrompt], max_new_tokens: int = 96
 ) -> list[dict[str, str]]:
     """Greedy answers: [{"prompt", "reference", "answer"}].  Leaves random states and training mode as they were."""
     if not prompts:
@@ -66,7 +66,7 @@ def answer_prompts(
             module.training = mode
 
 
-def _answer(policy: Policy, loaded: LoadedTokenizer, prompt: SamplePrompt, max_new_tokens: int) -> dict[str, str] | None:
+def _answer(policy: Network, loaded: LoadedTokenizer, prompt: SamplePrompt, max_new_tokens: int) -> dict[str, str] | None:
     tokenizer = loaded.tokenizer
     try:
         ids, shown, reference = _encode(loaded, prompt)

@@ -1,7 +1,9 @@
 """The result of a run: adapter or full weights, tokenizer, chat template and generation config."""
 
+import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -10,9 +12,10 @@ from transformers import AutoConfig, PreTrainedModel
 
 from autotrain.base_models import ModelSource
 from autotrain.data.tokenizer import LoadedTokenizer
-from autotrain.models.forward import Policy
 from autotrain.models.load import allows_remote_code
-from autotrain.output.bases import ADAPTER_CONFIG
+from autotrain.models.network import Network
+from autotrain.models.score import SCORE_HEAD, ScorePolicy
+from autotrain.output.bases import ADAPTER_CONFIG, SCORE_TASK
 from autotrain.output.ends import generation_config_of, with_ends
 from autotrain.output.place import move_in, sync_files, temporary_folder
 from autotrain.run_folder import write_json
@@ -20,9 +23,11 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 
 def save_result(
-    policy: Policy, loaded: LoadedTokenizer, params: LLMTrainingParams, source: ModelSource, folder: Path
+    policy: Network, loaded: LoadedTokenizer, params: LLMTrainingParams, source: ModelSource, folder: Path
 ) -> None:
     """Write what was trained into `folder`, so that transformers and PEFT load it.
+
+    A reward model's tokenizer pads with the token before which its scores are read.
 
     Files are written into a temporary folder beside, synced, and moved one by one, the configs last.
     """
@@ -32,9 +37,12 @@ def save_result(
             _save_adapter(model, params, source, temporary)
         else:
             _save_weights(policy.pretrained, source, temporary)
-        ends = with_ends(generation_config_of(policy.pretrained), loaded.tokenizer, *loaded.stop_token_ids)
-        ends.save_pretrained(temporary)
-        _save_tokenizer(loaded, params, temporary)
+        if isinstance(policy, ScorePolicy):
+            _save_tokenizer(_padding_with(loaded.tokenizer, policy.pad_token_id), params, temporary)
+        else:
+            ends = with_ends(generation_config_of(policy.pretrained), loaded.tokenizer, *loaded.stop_token_ids)
+            ends.save_pretrained(temporary)
+            _save_tokenizer(loaded.tokenizer, params, temporary)
         sync_files(temporary)
         move_in(temporary, folder)
 
@@ -53,6 +61,8 @@ def _save_adapter(model: PeftModel, params: LLMTrainingParams, source: ModelSour
     config["base_model_name_or_path"] = base_name(params, source)
     if isinstance(config.get("target_modules"), list):
         config["target_modules"].sort()  # PEFT writes a set: its order changes from run to run
+    if config.get("task_type") == SCORE_TASK:
+        config["modules_to_save"] = [SCORE_HEAD]  # PEFT lists each name that a head may have
     write_json(path, config)
 
 
@@ -82,8 +92,15 @@ def _cast(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     return result
 
 
-def _save_tokenizer(loaded: LoadedTokenizer, params: LLMTrainingParams, folder: Path) -> None:
-    tokenizer = loaded.tokenizer
+def _padding_with(tokenizer: Any, pad_token_id: int | None) -> Any:
+    """A copy of the tokenizer that pads with another token."""
+    changed = copy.deepcopy(tokenizer)
+    if pad_token_id is not None:
+        changed.pad_token = tokenizer.convert_ids_to_tokens(pad_token_id)
+    return changed
+
+
+def _save_tokenizer(tokenizer: Any, params: LLMTrainingParams, folder: Path) -> None:
     tokenizer.save_pretrained(str(folder))
     if params.padding is None:
         return

@@ -1,4 +1,4 @@
-"""What a user may name to generate with: a run, an adapter, a model folder, a GGUF file, a hub id, an embedded model."""
+"""What a user may name to generate or score: a run, an adapter, a model folder, a GGUF file, a hub id, an embedded model."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from autotrain.base_models import EMBEDDED, ModelSource, find_model
+from autotrain.base_models import EMBEDDED, ModelSource, find_model, is_reward_model
 from autotrain.errors import ModelError, RunFolderError
 from autotrain.output.bases import ADAPTER_CONFIG, base_of, read_adapter
 from autotrain.run_folder import RUN_FILE
@@ -27,6 +27,11 @@ class Target:
     base: ModelSource | None = None
     folder: Path | None = None
     is_chat: bool | None = None
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether what lies in `folder` is a reward model."""
+        return self.folder is not None and is_reward_model(self.folder)
 
 
 def find_target(name: str) -> Target:

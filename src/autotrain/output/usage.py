@@ -1,5 +1,6 @@
-"""The lines of Python that load this very result, and the command to talk with it."""
+"""The lines of Python that load this very result, and the command to talk with it, or to score with it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from autotrain.base_models import EMBEDDED, ModelSource, find_model
@@ -9,52 +10,84 @@ _QUESTION = "Hello! What can you do?"
 _BEGINNING = "Once upon a time"
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """How a kind of model is loaded.  name: of transformers' class, after Auto.  arguments: for a base without a head.
+
+    imports: what else of transformers is used.  finish: what is set on a loaded adapter.
+    """
+
+    name: str
+    arguments: str
+    imports: tuple[str, ...]
+    finish: str
+
+
+_TEXT = _Kind(
+    "ModelForCausalLM",
+    "",
+    ("GenerationConfig",),
+    "model.generation_config = GenerationConfig.from_pretrained(folder)  # where an answer ends",
+)
+_SCORE = _Kind(
+    "ModelForSequenceClassification",
+    ", num_labels=1",
+    (),
+    "model.config.pad_token_id = tokenizer.pad_token_id  # scores are read before it",
+)
+
+
 def usage(folder: Path, params: LLMTrainingParams, *, is_adapter: bool, is_chat: bool) -> str:
     """Markdown: one Python block and one shell block, both to be run in the folder that holds the run's."""
     name = folder.name
-    load = _load_adapter(params) if is_adapter else _load_whole()
-    code = [*load, "", *_ask(is_chat)]
+    has_scores = params.trainer == "reward"
+    kind = _SCORE if has_scores else _TEXT
+    load = _load_adapter(params, kind) if is_adapter else _load_whole(kind)
+    code = [*load, "", *(_score(is_chat) if has_scores else _ask(is_chat))]
     imports, body = _sorted_imports(code)
     python = "\n".join([*imports, "", f'folder = "{name}"  # where this README.md lies', *body])
-    return f"```python\n{python}\n```\n\nOr talk with it in a terminal:\n\n```bash\nautotrain chat {name}\n```\n"
+    what, command = (
+        ("score a file of answers", f"autotrain score {name} --data answers.jsonl")
+        if has_scores
+        else ("talk with it", f"autotrain chat {name}")
+    )
+    return f"```python\n{python}\n```\n\nOr {what} in a terminal:\n\n```bash\n{command}\n```\n"
 
 
-def _load_whole() -> list[str]:
+def _load_whole(kind: _Kind) -> list[str]:
     return [
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
-        'model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")',
+        f"from transformers import Auto{kind.name}, AutoTokenizer",
+        f'model = Auto{kind.name}.from_pretrained(folder, dtype="auto")',
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
     ]
 
 
-def _load_adapter(params: LLMTrainingParams) -> list[str]:
+def _load_adapter(params: LLMTrainingParams, kind: _Kind) -> list[str]:
     source = find_model(params.model)
-    tail = [
-        "tokenizer = AutoTokenizer.from_pretrained(folder)",
-        "model.generation_config = GenerationConfig.from_pretrained(folder)  # where an answer ends",
-    ]
+    tokenizer = "tokenizer = AutoTokenizer.from_pretrained(folder)"
     if source.gguf_file is None:
         return [
-            "from peft import AutoPeftModelForCausalLM",
-            "from transformers import AutoTokenizer, GenerationConfig",
-            'model = AutoPeftModelForCausalLM.from_pretrained(folder, dtype="auto")',
-            *tail,
+            f"from peft import AutoPeft{kind.name}",
+            f"from transformers import {', '.join(('AutoTokenizer', *kind.imports))}",
+            f'model = AutoPeft{kind.name}.from_pretrained(folder, dtype="auto"{kind.arguments})',
+            tokenizer,
+            kind.finish,
         ]
     return [
         "from peft import PeftModel",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig",
-        *_gguf_base(params.model, source),
-        tail[0],
+        f"from transformers import {', '.join((f'Auto{kind.name}', 'AutoTokenizer', *kind.imports))}",
+        *_gguf_base(params.model, source, kind),
+        tokenizer,
         "if len(tokenizer) > base.get_input_embeddings().num_embeddings:",
         "    base.resize_token_embeddings(len(tokenizer))",
         "model = PeftModel.from_pretrained(base, folder)",
-        tail[1],
+        kind.finish,
     ]
 
 
-def _gguf_base(name: str, source: ModelSource) -> list[str]:
+def _gguf_base(name: str, source: ModelSource, kind: _Kind) -> list[str]:
     """A base in a GGUF file: of a package by its import name (no path of this machine), else by its folder."""
-    load = f'base = AutoModelForCausalLM.from_pretrained(base_folder, gguf_file="{source.gguf_file}")'
+    load = f'base = Auto{kind.name}.from_pretrained(base_folder, gguf_file="{source.gguf_file}"{kind.arguments})'
     if name not in EMBEDDED:
         return [f'base_folder = "{source.path}"', load]
     package = EMBEDDED[name][0]
@@ -80,6 +113,23 @@ def _ask(is_chat: bool) -> list[str]:
         *encode,
         "output = model.generate(**inputs, max_new_tokens=200)",
         'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
+    ]
+
+
+def _score(is_chat: bool) -> list[str]:
+    if not is_chat:
+        return [
+            f'text = "{_BEGINNING}, a fox lived in a wood." + tokenizer.eos_token',
+            'inputs = tokenizer(text, return_tensors="pt")',
+            "print(model(**inputs).logits.item())",
+        ]
+    return [
+        "messages = [",
+        f'    {{"role": "user", "content": "{_QUESTION}"}},',
+        '    {"role": "assistant", "content": "I answer questions and help you write."},',
+        "]",
+        'inputs = tokenizer.apply_chat_template(messages, return_tensors="pt", return_dict=True)',
+        "print(model(**inputs).logits.item())",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The worker entry `generate`: chat, answers to a list of prompts, merging.
+"""The worker entry `generate`: chat, answers to a list of prompts, scores of a list of answers, merging.
 
 Arguments: what to do, and a JSON object with the fields of the request (the front door has parsed the user's flags).
 The hub token comes in the environment (HF_TOKEN).  Errors are worded and turned into exit codes by __main__.
@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,6 +42,15 @@ class AnswersRequest(ChatRequest):
 
 
 @dataclass(frozen=True)
+class ScoreRequest:
+    """The answers in the file `data`, scored by the reward model `model`, as JSONL into `output` or onto stdout."""
+
+    model: str
+    data: str
+    output: str | None = None
+
+
+@dataclass(frozen=True)
 class MergeRequest:
     """An adapter merged into its base."""
 
@@ -51,10 +61,12 @@ class MergeRequest:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what `argv` asks: ["chat" | "answers" | "merge", JSON]."""
-    entries = {"chat": _chat, "answers": _answers, "merge": _merge}
+    """Do what `argv` asks: ["chat" | "answers" | "score" | "merge", JSON]."""
+    entries = {"chat": _chat, "answers": _answers, "score": _score, "merge": _merge}
     if len(argv) != 2 or argv[0] not in entries:
-        raise ConfigError("generate takes chat, answers or merge, and a JSON object; use autotrain chat | generate | tools")
+        raise ConfigError(
+            "generate takes chat, answers, score or merge, and a JSON object; use autotrain chat | generate | score | tools"
+        )
     _quiet_libraries()
     try:
         entries[argv[0]](json.loads(argv[1]))
@@ -86,6 +98,21 @@ def _answers(fields: dict[str, Any]) -> None:
     with Path(request.output).open("w", encoding="utf-8") as file:
         _write_answers(loaded, settings, request, prompts, file)
     log.info(f"{len(prompts)} answers in {request.output}")
+
+
+def _score(fields: dict[str, Any]) -> None:
+    from autotrain.output.score import load_scorer, open_answers
+    from autotrain.output.targets import find_target
+
+    request = ScoreRequest(**fields)
+    # Read before the model is loaded: a bad file costs no wait.
+    answers = open_answers(Path(request.data), find_target(request.model))
+    log.info(f"loading {request.model} …")
+    scorer = load_scorer(request.model, token=os.environ.get("HF_TOKEN"))
+    with Path(request.output).open("w", encoding="utf-8") if request.output else nullcontext(sys.stdout) as file:
+        for line in scorer.lines(answers):
+            file.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+            file.flush()
 
 
 def _merge(fields: dict[str, Any]) -> None:
