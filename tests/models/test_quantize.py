@@ -5,6 +5,7 @@ import importlib.util
 import pytest
 import torch
 
+from autotrain.config.notices import ineffective
 from autotrain.errors import DeviceError
 from autotrain.models.load import load_model
 from autotrain.models.precision import BF16, FP32
@@ -39,12 +40,12 @@ def test_defect_15_fault_8_by_default_it_is_none_with_a_notice_elsewhere(library
     assert len(notices) == 1 and why in notices[0]
 
 
-def test_a_model_trained_whole_is_not_quantized_and_only_who_asked_is_told(library, notices):
+def test_a_model_trained_whole_is_not_quantized(library, notices):
     library(True)
     assert choose_quantization(LLMTrainingParams(), CUDA) is None
-    assert notices == []
     assert choose_quantization(LLMTrainingParams(quantization="int4"), CUDA) is None
-    assert len(notices) == 1
+    assert notices == []  # that it has no effect is said with the other fields that have none
+    assert "quantization has no effect without peft: true" in ineffective(LLMTrainingParams(quantization="int4"))
 
 
 def test_what_was_asked_for_is_obeyed_or_refused(library, notices):

@@ -26,9 +26,7 @@ def choose_quantization(params: LLMTrainingParams, device: torch.device) -> Quan
     if asked is None:
         return None
     if not params.peft:
-        if is_explicit:
-            log.notice(f"quantization: {asked} is for adapters (peft: true); a model that is trained whole isn't quantized")
-        return None
+        return None  # if it was asked for, the notices on fields without effect say so
     has_library = find_spec("bitsandbytes") is not None
     if not is_explicit and not (device.type == "cuda" and has_library):
         reason = "bitsandbytes is not installed" if device.type == "cuda" else f"the device is {device.type}"

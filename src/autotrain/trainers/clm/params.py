@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from autotrain.config.base import Settings, nearest, unknown_key_message
+from autotrain.run_folder import write_text
 from autotrain.trainers.clm.names import (
     FOREIGN_NAMES,
     LOSS_TYPES,
@@ -214,7 +215,7 @@ class LLMTrainingParams(Settings):
     )
     num_sample_prompts: int = _field(3, "Prompts of the validation set answered at each validation.", group="saving", ge=0)
     save_strategy: Annotated[Literal["epoch", "steps", "no"], Lower] = _field(
-        "epoch", "When to write a checkpoint, beside one every 5 minutes; no writes none.", group="saving"
+        "epoch", "When to write a checkpoint, beside one every 5 minutes; no: only the best.", group="saving"
     )
     save_steps: Annotated[int | None, Optional] = _field(
         None, "Steps between checkpoints; implies save_strategy: steps.", group="saving", gt=0
@@ -342,7 +343,7 @@ class LLMTrainingParams(Settings):
         folder = Path(output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / PARAMS_FILE
-        path.write_text(self.to_json(), encoding="utf-8")
+        write_text(path, self.to_json())
         return path
 
 
