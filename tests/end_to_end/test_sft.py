@@ -163,3 +163,11 @@ def test_defect_19_a_run_folder_never_holds_the_token(run_worker, fields, tmp_pa
     run_worker(**fields, peft=True)
     for path in (tmp_path / "my-run").rglob("*"):
         assert not path.is_file() or b"hf_secretsecretsecret" not in path.read_bytes()
+
+
+def test_a_validation_loss_that_is_no_number_is_never_the_best(run_worker, fields, tmp_path, monkeypatch):
+    answers = iter([2.0, math.nan, 1.5, 1.8])
+    monkeypatch.setattr("autotrain.training.loop.evaluate", lambda *_: {"loss": next(answers)})
+    assert run_worker(**fields, peft=True) == 0
+    assert json.loads((tmp_path / "my-run" / "run.json").read_text())["results"]["best_step"] == 12
+    assert [row["eval_loss"] for row in metrics(tmp_path / "my-run") if "eval_loss" in row] == [2.0, None, 1.5, 1.8]

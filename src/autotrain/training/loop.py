@@ -81,6 +81,13 @@ class Parts:
     trackers: Sequence[Tracker]
     display: Display
 
+    def close(self) -> None:
+        """Close the files and what trackers hold open."""
+        self.metrics.close()
+        self.samples.close()
+        for tracker in self.trackers:
+            tracker.close()
+
 
 class Loop:
     """Runs the steps from `progress` on.  After `run()`, `progress` says how it went.
@@ -234,7 +241,8 @@ class Loop:
             "eval_seconds": seconds,
         }
         loss = row["eval_loss"]
-        better = step > 0 and (self.progress.best_eval_loss is None or loss < self.progress.best_eval_loss)
+        best = self.progress.best_eval_loss
+        better = step > 0 and math.isfinite(loss) and (best is None or loss < best)
         self._note_validation(step, loss, better)
         self._record(row)
         parts.display.validation(row, better)

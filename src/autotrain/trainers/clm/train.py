@@ -145,9 +145,8 @@ def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tu
         if work.checkpoint:
             loop.restore(work.checkpoint)
         start_seconds = time.monotonic() - work.started
-        loop.run()
-    for tracker in parts.trackers:
-        tracker.close()
+        with closing(parts):
+            loop.run()
     return loop, start_seconds
 
 
