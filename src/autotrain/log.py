@@ -4,9 +4,12 @@ import logging
 import os
 import re
 import sys
+from collections import deque
 
 _LOGGER = logging.getLogger("autotrain")
 _TOKEN_PATTERN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
+# A file opened late still gets the beginning; a run says some twenty lines before.
+_NUM_EARLY_RECORDS = 500
 _secrets: set[str] = set()
 _said: set[str] = set()
 
@@ -32,6 +35,17 @@ class _StandardError(logging.Handler):
         sys.stderr.flush()
 
 
+class _Early(logging.Handler):
+    """Keeps what is said before there is a file to write it to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: deque[logging.LogRecord] = deque(maxlen=_NUM_EARLY_RECORDS)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 class _MaskingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return mask(super().format(record))
@@ -42,15 +56,20 @@ def start_logging() -> None:
     _said.clear()
     handler = _StandardError()
     handler.setFormatter(_MaskingFormatter("%(message)s"))
-    _LOGGER.handlers[:] = [handler]
+    handler.setLevel(logging.INFO)
+    _LOGGER.handlers[:] = [handler, _Early()]
     _LOGGER.propagate = False
-    _LOGGER.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.CRITICAL)
+    _LOGGER.setLevel(logging.DEBUG if os.environ.get("RANK", "0") == "0" else logging.CRITICAL)
 
 
 def add_log_file(path: str) -> logging.Handler:
-    """Also append the log, with times, to the file at `path`."""
+    """Also append the log, with times, to the file at `path`; what was said before begins it."""
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_MaskingFormatter("%(asctime)s %(message)s"))
+    for early in [one for one in _LOGGER.handlers if isinstance(one, _Early)]:
+        for record in early.records:
+            handler.handle(record)
+        _LOGGER.removeHandler(early)
     _LOGGER.addHandler(handler)
     return handler
 
@@ -64,6 +83,11 @@ def remove_log_file(handler: logging.Handler) -> None:
 def info(message: str) -> None:
     """One line about the course of events."""
     _LOGGER.info(message)
+
+
+def record(message: str) -> None:
+    """One line for the log file alone: what the terminal shows in its own way."""
+    _LOGGER.debug(message)
 
 
 def notice(message: str) -> None:

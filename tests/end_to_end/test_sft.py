@@ -53,6 +53,15 @@ def test_lora_training_lowers_both_losses_and_leaves_everything_the_contract_nam
     out = capsys.readouterr().out
     assert "autotrain chat my-run" in out
     assert "better" in out
+    log = (folder / "train.log").read_text()
+    for said in (
+        "conversations in column 'messages'",
+        "training data: ",
+        f"step 1/{run['resolved']['total_steps']}",
+        "Done",
+        "autotrain chat my-run",
+    ):
+        assert said in log
 
 
 def test_metrics_have_hugging_faces_names(run_worker, fields, tmp_path):

@@ -3,6 +3,7 @@
 On a terminal the bar moves; elsewhere there is one plain line a logged step.
 """
 
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
+from autotrain import log
 from autotrain.log import mask
 
 _MAX_SHOWN = 400  # characters of a sample answer
+_MIN_COLUMNS_FOR_LR = 90  # on a narrower terminal the bar and the time left matter more
+# An untrained model answers anything, terminal commands included.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def duration(seconds: float) -> str:
@@ -60,16 +65,21 @@ class Terminal:
         """row: as in metrics.jsonl; tokens and seconds count from the beginning of the run."""
         self._step = row["step"]
         text = self._step_text(row)
+        line = f"step {row['step']}/{self._total}  {text}"
         if self._bar:
-            self._bar.update(self._task, completed=row["step"], text=text)
+            shown = text if self.console.width >= _MIN_COLUMNS_FOR_LR else self._step_text(row, with_lr=False)
+            self._bar.update(self._task, completed=row["step"], text=shown)
+            if is_logged:
+                log.record(line)
         elif is_logged:
-            self._say(f"step {row['step']}/{self._total}  {text}")
+            self._say(line)
 
-    def _step_text(self, row: Mapping[str, Any]) -> str:
+    def _step_text(self, row: Mapping[str, Any], *, with_lr: bool = True) -> str:
         seconds_a_step = (time.monotonic() - self._started) / max(1, row["step"] - self._first_step)
         left = duration(seconds_a_step * (self._total - row["step"]))
         speed = row["tokens"] / row["seconds"] if row["seconds"] else 0.0
-        return f"loss {row['loss']:.4f}  lr {row['learning_rate']:.1e}  {speed:,.0f} tokens/s  {left} left"
+        lr = f"  lr {row['learning_rate']:.1e}" if with_lr else ""
+        return f"loss {row['loss']:.4f}{lr}  {speed:,.0f} tokens/s  {left} left"
 
     def validation(self, row: Mapping[str, Any], best: bool) -> None:
         when = "before training" if row["step"] == 0 else f"step {row['step']}"
@@ -82,6 +92,8 @@ class Terminal:
             self._say(f"  model: {_short(sample['answer'])}")
 
     def _say(self, text: str, style: str | None = None) -> None:
+        text = _printable(text)
+        log.record(text)
         self.console.print(escape(mask(text)), style=style)
 
 
@@ -90,8 +102,15 @@ def _short(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + " ..."
 
 
+def _printable(text: str) -> str:
+    return _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
 def show_facts(console: Console, title: str, facts: Sequence[tuple[str, str]]) -> None:
     """A two-column table of names and values; plain lines where the output is no terminal."""
+    facts = [(name, _printable(value)) for name, value in facts]
+    for name, value in facts:
+        log.record(f"{name}: {value}")
     if not console.is_terminal:
         for name, value in facts:
             console.print(escape(mask(f"{name}: {value}")))
