@@ -1,5 +1,6 @@
 """Base models known by a short name, and what a base model's name stands for."""
 
+import difflib
 import json
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -40,6 +41,15 @@ def find_model(name: str) -> ModelSource:
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"base_model: no folder {name}; give a folder with a model, a hub id, or one of {_names()}")
     return ModelSource(name)
+
+
+def near_names(name: str) -> str:
+    """`; did you mean ...?`: embedded models and folders beside it that are named much like `name`, or ""."""
+    path = Path(name).expanduser()
+    folders = [str(path.parent / one.name) for one in path.parent.glob("*/")] if path.parent.is_dir() else []
+    by_spelling = {one.lower(): one for one in (*folders, *EMBEDDED)}
+    near = difflib.get_close_matches(name.lower(), by_spelling, n=1, cutoff=0.8)
+    return f"; did you mean {by_spelling[near[0]]}?" if near else ""
 
 
 def is_reward_model(folder: Path) -> bool:

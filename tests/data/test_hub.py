@@ -1,5 +1,7 @@
 """Hub data sets: rows, and errors a user can act on.  The hub itself is never reached: load_dataset is a double."""
 
+import subprocess
+import sys
 from typing import Any
 
 import datasets
@@ -56,3 +58,13 @@ def test_what_the_hub_refuses_is_explained(monkeypatch, error, message):
     monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.raises(DataError, match=message):
         open_split(params(), "train")
+
+
+def test_the_hubs_own_retries_and_developers_warnings_are_not_shown():
+    code = (
+        "from autotrain.trainers.clm.quiet import quiet_warnings; quiet_warnings()\n"
+        "import warnings, huggingface_hub.utils.logging as hub\n"
+        "hub.get_logger('huggingface_hub.utils._http').warning('Retrying in 1s')\n"
+        "warnings.warn('deprecated', FutureWarning)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stderr == b""

@@ -118,6 +118,15 @@ def test_a_model_that_cannot_be_reached_is_named(monkeypatch):
         read_model_config(ModelSource("no-such-org/no-such-model"), None)
 
 
+@pytest.mark.parametrize(("name", "near"), [("smollm2-135M", "smollm2-135m"), ("my-modle", "my-model")])
+def test_a_misspelt_model_is_told_from_a_hub_id(monkeypatch, tmp_path, notices, name, near):
+    (tmp_path / "my-model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=rf"did you mean {near}\?"):
+        read_model_config(ModelSource(name), None)
+    assert any(f"{name} is no local folder" in line for line in notices)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "said"),
     [

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from autotrain import log
 from autotrain.data.locate import HubSplit, describe_missing
 from autotrain.data.read import Rows
 from autotrain.errors import DataError
@@ -30,6 +31,7 @@ def _load(where: HubSplit) -> Any:
     import datasets
     from datasets.exceptions import DatasetNotFoundError
 
+    log.notice(f"{where.name} is no local file or folder: it is taken from the Hugging Face Hub, or from its cache here")
     try:
         return datasets.load_dataset(where.name, where.config, split=where.split, token=os.environ.get("HF_TOKEN"))
     except DatasetNotFoundError as error:
@@ -37,7 +39,7 @@ def _load(where: HubSplit) -> Any:
     except (ConnectionError, TimeoutError) as error:
         raise DataError(
             f"data.path: '{where.name}' is no local file or folder, and the hub can't be reached ({_first_line(error)})"
-            f"{describe_missing(where.name)}. Check the path, or the connection"
+            f"{_ended(describe_missing(where.name))} Check the path, or the connection"
         ) from None
     except (ValueError, RuntimeError, OSError) as error:
         raise DataError(f"data set {where}: {_first_line(error)}{_hint(str(error))}") from None
@@ -51,8 +53,12 @@ def _not_found(where: HubSplit, message: str) -> str:
         )
     return (
         f"data.path: '{where.name}' is no local file or folder, and no data set that the hub shows"
-        f"{describe_missing(where.name)}. A private one needs a token (hub.token, or HF_TOKEN)"
+        f"{_ended(describe_missing(where.name))} A private one needs a token (hub.token, or HF_TOKEN)"
     )
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def _hint(message: str) -> str:

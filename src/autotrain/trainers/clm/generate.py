@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from autotrain import log
 from autotrain.errors import ConfigError, Interrupted, ModelError
+from autotrain.trainers.clm.quiet import quiet_warnings
 
 
 @dataclass(frozen=True)
@@ -203,3 +204,4 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    quiet_warnings()

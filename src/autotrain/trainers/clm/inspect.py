@@ -11,10 +11,12 @@ from autotrain.config.notices import ineffective
 from autotrain.data.inspection import inspect_rows
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import find_base, prepare_data
+from autotrain.trainers.clm.quiet import quiet_libraries
 
 
 def inspect(params: LLMTrainingParams, num_rows: int) -> None:
     """Print the first rows with the trained tokens marked: bold green on a terminal, [[...]] elsewhere."""
+    quiet_libraries()
     for line in ineffective(params):
         log.notice(line)
     data = prepare_data(params, find_base(params), objectives.build(params.trainer, params.model_dump()))

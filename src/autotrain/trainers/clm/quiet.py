@@ -1,6 +1,7 @@
 """Keep the libraries' own progress bars and warnings for developers out of the user's terminal."""
 
 import logging
+import os
 import warnings
 
 
@@ -13,6 +14,13 @@ def quiet_libraries() -> None:
     transformers.utils.logging.set_verbosity_error()
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
+    quiet_warnings()
+
+
+def quiet_warnings() -> None:
+    """Warnings meant for developers, and each try of the hub's client; works before and after the libraries' import."""
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     for category in (FutureWarning, DeprecationWarning, UserWarning):
