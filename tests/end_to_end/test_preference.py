@@ -111,7 +111,7 @@ def test_objectives_on_whole_steps_do_not_depend_on_accumulation(run_worker, fie
 
 
 @pytest.mark.parametrize("way", ["adapter", "merged", "full"])
-def test_a_reward_model_learns_the_rule_and_loads_elsewhere(run_worker, fields, tmp_path, way):
+def test_a_reward_model_learns_the_rule_and_loads_elsewhere(run_worker, fields, tmp_path, capsys, way):
     """Regression: merging lost the head (DEFECT-9); a pad token that ends texts taught nothing (performance.md, fault 3)."""
     from peft import AutoPeftModelForSequenceClassification
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -119,6 +119,9 @@ def test_a_reward_model_learns_the_rule_and_loads_elsewhere(run_worker, fields, 
     assert run_worker(**fields, trainer="reward", peft=way != "full", merge_adapter=way == "merged") == 0
     folder = tmp_path / "run"
     assert rows_of(folder, "eval_loss")[-1]["eval_rewards/accuracies"] >= 0.9
+    evaluation = json.loads((folder / "run.json").read_text())["evaluation"]
+    assert evaluation["accuracy"] == pytest.approx(rows_of(folder, "eval_loss")[-1]["eval_rewards/accuracies"])
+    assert "rank correlation" in capsys.readouterr().out
     if way == "adapter":
         model = AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=1)
     else:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from autotrain import log
+from autotrain.models.score import ScorePolicy
 from autotrain.output.card import write_card
+from autotrain.output.evaluate_reward import evaluate_reward
 from autotrain.output.merge import merge_adapter
 from autotrain.output.save import save_result
 from autotrain.run_folder import CHECKPOINTS, FINISHING, METRICS_FILE, SAMPLES_FILE, RunFolder
@@ -37,6 +39,8 @@ def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, A
         "samples": samples,
         "timings": timings,
     }
+    if isinstance(policy, ScorePolicy) and work.data.valid is not None:
+        whole["evaluation"] = evaluate_reward(policy, work.data.valid, progress.token_budget)
     record.write(folder, whole)
     write_card(folder, params, whole)
     show_result(params, folder, whole)

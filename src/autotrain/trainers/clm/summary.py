@@ -77,7 +77,7 @@ def show_result(params: LLMTrainingParams, folder: Path, run: Mapping[str, Any])
 
     run: as in run.json.
     """
-    facts = [*_results(run["results"])]
+    facts = [*_results(run["results"]), *_scores(run.get("evaluation"))]
     for sample in run["samples"]:
         facts += [("asked", sample["prompt"]), ("before", sample["base_answer"]), ("after", sample["answer"])]
     timings = run["timings"]
@@ -101,6 +101,16 @@ def _results(results: Mapping[str, Any]) -> list[tuple[str, str]]:
             shares = f"{100 * before[_ACCURACY]:.0f} % before -> {100 * after[_ACCURACY]:.0f} % after"
             facts.append(("validation pairs ranked right", shares))
     return facts
+
+
+def _scores(evaluation: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """How far a reward model's scores can be trusted."""
+    if not evaluation:
+        return []
+    interval, correlation = evaluation["accuracy_interval"], evaluation["length_correlation"]["spearman"]
+    sure = f"{100 * interval['low']:.0f} to {100 * interval['high']:.0f} % (95 % interval, {evaluation['pairs']} pairs)"
+    lengths = [] if correlation is None else [("score and length", f"rank correlation {correlation:+.2f}")]
+    return [("ranks right between", sure), *lengths]
 
 
 def _next_steps(params: LLMTrainingParams, folder: Path) -> list[tuple[str, str]]:
