@@ -138,3 +138,39 @@ def test_defect_15_an_int4_that_cannot_be_had_is_refused_if_asked_for(
     assert run_worker(**fields_of(tiny_model, chat_folder), quantization="int4") == 2
     assert "quantization: int4 needs bitsandbytes" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+ROTARY = (
+    {"rope_type": "default", "rope_theta": 500000.0},
+    {"rope_type": "linear", "rope_theta": 20000.0, "factor": 2.0},
+    {
+        "rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 256,
+    },
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rotary", ROTARY, ids=[rotary["rope_type"] for rotary in ROTARY])
+def test_fault_7_older_readers_find_the_rotary_settings_and_newer_ones_read_the_same(tmp_path: Path, rotary: dict[str, Any]):
+    from transformers import AutoConfig, LlamaConfig
+
+    from autotrain.output.older_readers import name_rotary_settings
+
+    LlamaConfig(hidden_size=48, num_attention_heads=4, num_hidden_layers=1, rope_parameters=rotary).save_pretrained(tmp_path)
+    before = AutoConfig.from_pretrained(tmp_path)
+    name_rotary_settings(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written["rope_theta"] == rotary["rope_theta"]
+    scaling = {name: value for name, value in rotary.items() if name != "rope_theta"}
+    assert written.get("rope_scaling") == (None if rotary["rope_type"] == "default" else scaling)
+    assert AutoConfig.from_pretrained(tmp_path).rope_parameters == before.rope_parameters == rotary
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_fault_7_full_and_merged_models_have_them(
+    run_worker: Any, tiny_model: Path, chat_folder: Path, tmp_path: Path, merged: bool
+):
+    fields = fields_of(tiny_model, chat_folder) | {"peft": merged, "epochs": 1}
+    assert run_worker(**fields, **({"merge_adapter": True} if merged else {})) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["rope_theta"] == config["rope_parameters"]["rope_theta"]

@@ -16,6 +16,7 @@ from autotrain.base_models import ModelSource, is_reward_model
 from autotrain.errors import RunFolderError, TrainingError
 from autotrain.output import bases
 from autotrain.output.ends import generation_config_of, with_ends
+from autotrain.output.older_readers import name_rotary_settings
 from autotrain.output.place import move_in, sync_files, sync_folder, temporary_folder
 
 ADAPTER_SUBFOLDER = "adapter"
@@ -116,6 +117,7 @@ def _write(model: PreTrainedModel, adapter_folder: Path, tokenizer: Any, folder:
         config = GenerationConfig.from_pretrained(adapter_folder) if saved.is_file() else generation_config_of(model)
         model.generation_config = with_ends(config, tokenizer)
     model.save_pretrained(str(folder))
+    name_rotary_settings(folder)
     tokenizer.save_pretrained(str(folder))
 
 

@@ -17,6 +17,7 @@ from autotrain.models.network import Network
 from autotrain.models.score import SCORE_HEAD, ScorePolicy
 from autotrain.output.bases import ADAPTER_CONFIG, SCORE_TASK
 from autotrain.output.ends import generation_config_of, with_ends
+from autotrain.output.older_readers import name_rotary_settings
 from autotrain.output.place import move_in, sync_files, temporary_folder
 from autotrain.run_folder import write_json
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -73,6 +74,7 @@ def _save_weights(model: PreTrainedModel, source: ModelSource, folder: Path) -> 
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     write_json(path, {**config, "dtype": str(dtype).removeprefix("torch.")})
+    name_rotary_settings(folder)
 
 
 def _stored_dtype(source: ModelSource) -> torch.dtype | None:
