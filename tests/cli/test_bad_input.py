@@ -32,7 +32,7 @@ CASES: list[tuple[list[str], list[str]]] = [
         ["typo.yml:2: base_mdel", "did you mean 'base_model'?", "base_model: is missing", "keys at the top level"],
     ),
     ([CONFIG, "type.yml"], ["type.yml:6: params.epochs: must be a whole number (got 'many')"]),
-    ([CONFIG, "value.yml"], ["value.yml:6: params.quantization: must be one of int4, int8 (got 'int3')"]),
+    ([CONFIG, "value.yml"], ["value.yml:6: params.quantization: must be one of int4, int8, none (got 'int3')"]),
     ([CONFIG, "lengths.yml"], ["lengths.yml: block_size (9999)", "model_max_length (2048)", "lower block_size or raise"]),
     (
         [CONFIG, "variable.yml"],

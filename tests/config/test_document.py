@@ -42,7 +42,7 @@ def test_what_is_no_config_is_refused(tmp_path: Path, name: str, content: bytes,
     with pytest.raises(ConfigError) as caught:
         read_document(str(tmp_path / name))
     assert expected in str(caught.value)
-    assert str(tmp_path / name) in str(caught.value)
+    assert str(caught.value).count(str(tmp_path / name)) == 1
 
 
 def test_a_missing_file_names_its_neighbours(tmp_path: Path):

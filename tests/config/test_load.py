@@ -135,6 +135,21 @@ def test_chat_template_none_in_words_is_a_choice(tmp_path: Path):
     assert params.chat_template is None and params.is_explicit("chat_template")
 
 
+def test_a_bare_no_of_yaml_and_lists_of_names_mean_what_they_look_like(tmp_path: Path):
+    path = tmp_path / "c.yml"
+    path.write_text(
+        "task: llm-sft\nbase_model: m\nproject_name: p\nlog: [tensorboard, wandb]\ndata:\n  path: d\n  valid_split: no\n"
+        "params:\n  eval_strategy: no\n  save_strategy: no\n  quantization: no\n  early_stopping_patience: no\n"
+        "  target_modules: [q_proj, v_proj]\n",
+        encoding="utf-8",
+    )
+    params = load_config(str(path)).params
+    assert (params.eval_strategy, params.save_strategy, params.quantization) == ("no", "no", None)
+    assert (params.valid_split, params.early_stopping_patience) == (None, None)
+    assert params.trackers == ("tensorboard", "wandb")
+    assert params.target_module_names == ["q_proj", "v_proj"]
+
+
 def test_lists_and_texts_of_block_sizes(tmp_path: Path):
     assert load(tmp_path, MINIMAL | {"params": {"block_size": [512, 256]}}).params.block_size == [256, 512]
     assert load(tmp_path, MINIMAL | {"params": {"block_size": "512, 256"}}).params.block_size == [256, 512]
@@ -219,12 +234,17 @@ def test_an_unknown_key_is_refused_with_the_right_one(tmp_path: Path, extra: dic
 BAD_VALUES = [
     ({"lr": "fast"}, "params.lr: must be a number (got 'fast')"),
     ({"lr": None}, "params.lr: must be a number (got None)"),
+    ({"lr": True}, "params.lr: must be a number (got True)"),
+    ({"epochs": True}, "params.epochs: must be a whole number (got True)"),
+    ({"max_hours": True}, "params.max_hours: must be a number (got True)"),
+    ({"mixed_precision": "fp32"}, "params.mixed_precision: must be one of fp16, bf16, auto, none (got 'fp32')"),
+    ({"target_modules": ["q_proj", 1]}, "params.target_modules: must be text"),
     ({"lr": ".nan"}, "params.lr: must be a number"),
     ({"epochs": 0}, "params.epochs: must be greater than 0 (got 0)"),
     ({"peft": "maybe"}, "params.peft: must be true or false (got 'maybe')"),
     ({"block_size": "foo"}, "params.block_size: must be a whole number (got 'foo')"),
     ({"block_size": [1, "foo"]}, "params.block_size: must be a number of tokens, or a list of them"),
-    ({"quantization": "int44"}, "params.quantization: must be one of int4, int8 (got 'int44'); did you mean 'int4'?"),
+    ({"quantization": "int44"}, "params.quantization: must be one of int4, int8, none (got 'int44'); did you mean 'int4'?"),
     (
         {"trainer": "grpo"},
         "params.trainer: must be one of default, sft, reward, dpo, orpo, ipo, simpo, cpo, kto (got 'grpo')",

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -56,7 +56,7 @@ def complaints(error: ValidationError) -> list[tuple[str, str]]:
         if field in worded and len(problem["loc"]) > 1:
             continue  # another branch of the same union
         worded.add(field)
-        found[field, _sentence(field, problem)] = None
+        found[field, _sentence(field, problem, may_be_none=_may_be_none(error.title, field))] = None
     return list(found)
 
 
@@ -70,12 +70,18 @@ def describe(error: ValidationError, where: str, names: Mapping[str, str] | None
     return ConfigError("\n".join(lines))
 
 
-def _sentence(field: str, problem: ErrorDetails) -> str:
+def _may_be_none(settings: str, field: str) -> bool:
+    """Whether None is a value of `field` in the class of this name."""
+    known = next((one for one in Settings.__subclasses__() if one.__name__ == settings), None)
+    return bool(known and field in known.model_fields and type(None) in get_args(known.model_fields[field].annotation))
+
+
+def _sentence(field: str, problem: ErrorDetails, *, may_be_none: bool) -> str:
     kind, given = problem["type"], problem.get("input")
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     worded = next((words for start, words in _WORDING.items() if kind.startswith(start)), None)
     if kind == "literal_error":
-        message = f"must be one of {', '.join(_expected(problem))}"
+        message = f"must be one of {', '.join([*_expected(problem), *(['none'] if may_be_none else [])])}"
     elif kind == "missing":
         return "is missing"
     elif worded:

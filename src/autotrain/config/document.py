@@ -128,6 +128,8 @@ def _parse_yaml(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
         return _compose(text, source)
     except yaml.MarkedYAMLError as problem:
         raise ConfigError(_yaml_message(problem, source)) from problem
+    except ConfigError:
+        raise
     except (yaml.YAMLError, ValueError) as problem:
         raise ConfigError(f"{source}: not valid YAML: {str(problem).splitlines()[0]}") from problem
     except RecursionError as problem:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +39,7 @@ class Comparison:
 @contextmanager
 def open_comparison(
     policy: Network, objective: Objective, params: LLMTrainingParams, data: Data, machine: Machine, token_budget: int
-) -> Iterator[Comparison]:
+) -> Generator[Comparison]:
     """Make the reference, if the objective needs one.  Log-probabilities of an earlier run here are used again if they fit.
 
     Raises ModelError for a `model_ref` that can't serve.

@@ -8,9 +8,10 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from autotrain.config.base import Settings, nearest, unknown_key_message
 from autotrain.run_folder import write_text
@@ -22,7 +23,7 @@ from autotrain.trainers.clm.names import (
     SHORT_OPTIMIZERS,
     SHORT_SCHEDULERS,
 )
-from autotrain.trainers.clm.values import Finite, Listed, Lower, OneOrSeveral, Optional, Sizes, known
+from autotrain.trainers.clm.values import Finite, Joined, Listed, Lower, OneOrSeveral, Optional, Sizes, known
 
 Trainer = Literal["default", "sft", "reward", "dpo", "orpo", "ipo", "simpo", "cpo", "kto"]
 # Trainers by what they are trained on or compare with.
@@ -42,6 +43,11 @@ def _field(default: Any, help: str, *, group: str, trainers: tuple[str, ...] = (
     if unit:
         extra["unit"] = unit
     return Field(default, description=help, json_schema_extra=extra, **limits)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that a union names."""
+    return set(get_args(annotation)) or {annotation}
 
 
 class LLMTrainingParams(Settings):
@@ -125,7 +131,7 @@ class LLMTrainingParams(Settings):
     lora_r: int = _field(16, "Rank of the adapter.", group="adapter", gt=0)
     lora_alpha: int = _field(32, "Scale of the adapter: alpha / r.", group="adapter", gt=0)
     lora_dropout: float = _field(0.05, "Dropout before the adapter.", group="adapter", ge=0, lt=1)
-    target_modules: Annotated[str | None, Optional] = _field(
+    target_modules: Annotated[str | None, Joined, Optional] = _field(
         "all-linear", "Layers that get an adapter: all-linear, or names with commas between.", group="adapter"
     )
     use_rslora: bool = _field(False, "Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732).", group="adapter")
@@ -202,7 +208,9 @@ class LLMTrainingParams(Settings):
     )
 
     # Watching, saving, stopping
-    log: str = _field("none", "Trackers: none, tensorboard, wandb, trackio, mlflow; several with commas.", group="saving")
+    log: Annotated[str, Joined] = _field(
+        "none", "Trackers: none, tensorboard, wandb, trackio, mlflow; several with commas.", group="saving"
+    )
     logging_steps: int = _field(-1, "Steps between logged lines; -1 is steps / 20, between 1 and 25.", group="saving", ge=-1)
     eval_strategy: Annotated[Literal["epoch", "steps", "no"], Lower] = _field(
         "epoch", "When to validate, if there is a valid_split.", group="saving"
@@ -244,6 +252,15 @@ class LLMTrainingParams(Settings):
         if unknown:
             raise ValueError("; ".join(unknown_key_message(name, cls.model_fields, FOREIGN_NAMES) for name in unknown))
         return data
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_switches(cls, value: Any, info: ValidationInfo) -> Any:
+        """True is 1 to Python, but nobody means `lr: yes` so."""
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        if value is True and bool not in kinds and {int, float} & kinds:
+            raise PydanticKnownError("int_type" if int in kinds else "float_type")
+        return value
 
     @field_validator("project_name")
     @classmethod

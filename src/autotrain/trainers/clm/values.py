@@ -10,11 +10,15 @@ from autotrain.config.base import nearest
 
 
 def _none_if_said(value: Any) -> Any:
-    """`none`, `null`, `no` and an empty string mean None, as in AutoTrain's page."""
+    """`none`, `null`, `no` and an empty string mean None, as in AutoTrain's page; YAML reads a bare `no` as False."""
+    if value is False:
+        return None
     return None if isinstance(value, str) and value.strip().lower() in ("none", "null", "no", "") else value
 
 
 def _lower(value: Any) -> Any:
+    if value is False:
+        return "no"  # YAML reads a bare `no` so
     return value.strip().lower() if isinstance(value, str) else value
 
 
@@ -43,10 +47,20 @@ def _one_or_several(value: Any) -> Any:
     return names[0] if len(names) == 1 else names
 
 
+def _joined(value: Any) -> Any:
+    """A list of names as text with commas between."""
+    if value is False:
+        return "none"
+    if isinstance(value, list | tuple) and value and all(isinstance(name, str) for name in value):
+        return ",".join(value)
+    return value
+
+
 Optional = BeforeValidator(_none_if_said)
 Lower = BeforeValidator(_lower)
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Sizes = BeforeValidator(_block_size)
+Joined = BeforeValidator(_joined)
 Listed = BeforeValidator(_listed)
 OneOrSeveral = BeforeValidator(_one_or_several)
 
