@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,6 +63,11 @@ def is_reward_model(folder: Path) -> bool:
             continue
         return any(kind == "SEQ_CLS" or kind.endswith("ForSequenceClassification") for kind in kinds)
     return False
+
+
+def allows_remote_code() -> bool:
+    """Whether the user trusts code that comes with a model or tokenizer: the variable ALLOW_REMOTE_CODE."""
+    return os.environ.get("ALLOW_REMOTE_CODE", "").strip().lower() in ("true", "1", "yes")
 
 
 def licence_of(name: str) -> str | None:

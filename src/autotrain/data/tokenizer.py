@@ -9,7 +9,7 @@ from typing import Any
 from transformers import AddedToken, AutoTokenizer
 
 from autotrain import log
-from autotrain.base_models import ModelSource
+from autotrain.base_models import ModelSource, allows_remote_code
 from autotrain.data.chat import ChatTemplate
 from autotrain.data.templates import BOS, OWN_TEMPLATES, TEMPLATE_TOKENS, check_chat_template
 from autotrain.errors import ConfigError, ModelError
@@ -64,10 +64,10 @@ def load_tokenizer(
 
 
 def _load(source: ModelSource) -> Any:
-    allow_code = os.environ.get("ALLOW_REMOTE_CODE", "").strip().lower() in ("1", "true", "yes")
+    token = os.environ.get("HF_TOKEN")
     try:
         return AutoTokenizer.from_pretrained(
-            source.path, **source.load_arguments, token=os.environ.get("HF_TOKEN"), trust_remote_code=allow_code
+            source.path, **source.load_arguments, token=token, trust_remote_code=allows_remote_code()
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
@@ -101,7 +101,18 @@ def _install_template(tokenizer: Any, wanted: str, prefix_ids: tuple[int, ...]) 
         tokenizer.chat_template = Path(wanted).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"data.chat_template: {wanted} can't be read: {error}") from None
+    _check_syntax(tokenizer, wanted)
     return "jinja", ()
+
+
+def _check_syntax(tokenizer: Any, file: str) -> None:
+    """Raise ConfigError with the line if the template read from `file` is no Jinja."""
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False)
+    except TemplateSyntaxError as error:
+        raise ConfigError(f"data.chat_template: {file}:{error.lineno}: not valid Jinja: {error.message}") from None
+    except (TemplateError, TypeError, ValueError):
+        return  # it needs more than one turn; the data will show
 
 
 def _add_missing(tokenizer: Any, tokens: tuple[str, ...]) -> tuple[int, ...]:

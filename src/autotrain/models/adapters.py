@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -58,11 +57,6 @@ def leave_casting_to_autocast(model: "PeftModel") -> None:
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.cast_input_dtype_enabled = False  # pyright: ignore[reportArgumentType,reportAttributeAccessIssue]
-
-
-def save_adapter(model: "PeftModel", folder: Path) -> None:
-    """Write adapter_model.safetensors and adapter_config.json; of embeddings, only the rows that were trained."""
-    model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def linear_layer_names(model: nn.Module) -> list[str]:

@@ -4,7 +4,6 @@ import contextlib
 import copy
 import functools
 import io
-import os
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from autotrain import log
-from autotrain.base_models import ModelSource
+from autotrain.base_models import ModelSource, allows_remote_code
 from autotrain.errors import ModelError
 from autotrain.models.adapters import add_adapter, leave_casting_to_autocast
 from autotrain.models.failures import explained
@@ -37,7 +36,6 @@ __all__ = ["Precision", "choose_device", "choose_precision", "load_model", "mode
 
 Head = Literal["causal", "score"]
 
-_REMOTE_CODE = "ALLOW_REMOTE_CODE"
 _ROPE_BY_LONGEST = ("longrope", "dynamic")  # frequencies depend on the longest position of the batch
 
 
@@ -87,11 +85,6 @@ def _rope_limit(config: PretrainedConfig) -> int | None:
             original = setting.get("original_max_position_embeddings") or fields.get("original_max_position_embeddings")
             return int(original or fields["max_position_embeddings"])
     return None
-
-
-def allows_remote_code() -> bool:
-    """Whether the user trusts code that comes with a model: environment variable ALLOW_REMOTE_CODE."""
-    return os.environ.get(_REMOTE_CODE, "").strip().lower() in ("true", "1")
 
 
 def load_model(

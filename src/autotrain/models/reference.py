@@ -21,11 +21,11 @@ import torch
 from transformers import AutoTokenizer
 
 from autotrain import log
-from autotrain.base_models import ModelSource, find_model
+from autotrain.base_models import ModelSource, allows_remote_code, find_model
 from autotrain.errors import ModelError
 from autotrain.models.failures import explained
 from autotrain.models.forward import Policy
-from autotrain.models.load import allows_remote_code, load_frozen
+from autotrain.models.load import load_frozen
 from autotrain.models.network import Network
 from autotrain.models.precision import Precision
 from autotrain.models.probe import undisturbed

@@ -18,10 +18,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from autotrain.base_models import ModelSource, find_model
+from autotrain.base_models import ModelSource, allows_remote_code, find_model
 from autotrain.errors import ModelError
 from autotrain.models.failures import explained
-from autotrain.models.load import allows_remote_code
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from autotrain.base_models import ModelSource
 from autotrain.data.tokenizer import LoadedTokenizer
-from autotrain.models.load import allows_remote_code
+from autotrain.models.load import read_model_config
 from autotrain.models.network import Network
 from autotrain.models.score import SCORE_HEAD, ScorePolicy
 from autotrain.output.bases import ADAPTER_CONFIG, SCORE_TASK
@@ -78,8 +78,8 @@ def _save_weights(model: PreTrainedModel, source: ModelSource, folder: Path) -> 
 
 
 def _stored_dtype(source: ModelSource) -> torch.dtype | None:
-    config = AutoConfig.from_pretrained(source.path, trust_remote_code=allows_remote_code(), **source.load_arguments)
-    return config.dtype if isinstance(config.dtype, torch.dtype) else None
+    dtype = read_model_config(source, None).dtype
+    return dtype if isinstance(dtype, torch.dtype) else None
 
 
 def _cast(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
