@@ -117,7 +117,7 @@ def _score(fields: dict[str, Any]) -> None:
 
 
 def _merge(fields: dict[str, Any]) -> None:
-    from autotrain.base_models import find_model
+    from autotrain.base_models import find_model, is_reward_model
     from autotrain.output.bases import read_adapter
     from autotrain.output.merge import merge_adapter
     from autotrain.output.targets import find_target
@@ -133,7 +133,9 @@ def _merge(fields: dict[str, Any]) -> None:
         token=os.environ.get("HF_TOKEN"),
         pad_to_multiple_of=request.pad_to_multiple_of,
     )
-    log.info(f"the merged model is in {request.output_folder}; try it: autotrain chat {request.output_folder}")
+    output = Path(request.output_folder)
+    trial = f"autotrain score {output} --data FILE" if is_reward_model(output) else f"autotrain chat {output}"
+    log.info(f"the merged model is in {output}; try it: {trial}")
 
 
 def _load(request: ChatRequest) -> Any:
