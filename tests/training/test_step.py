@@ -85,24 +85,31 @@ def test_a_validation_pass_gives_the_loss_of_a_step_over_the_same_rows(world):
     assert sums["loss"] == pytest.approx(whole.loss, rel=1e-6)
 
 
+GPU_IS_FULL = torch.OutOfMemoryError("CUDA out of memory")
+MACHINE_IS_FULL = RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried")
+
+
 class Forgetful(torch.nn.Module):
     """Runs out of memory on micro-batches of more than `limit` tokens."""
 
-    def __init__(self, policy, limit):
+    def __init__(self, policy, limit, error=GPU_IS_FULL):
         super().__init__()
-        self.policy, self.limit = policy, limit
+        self.policy, self.limit, self.error = policy, limit, error
 
     def forward(self, batch):
         if batch.num_tokens > self.limit:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         return self.policy(batch)
 
 
-def test_issues_446_177_352_running_out_of_memory_halves_the_budget_and_gives_the_same_step(world):
+@pytest.mark.parametrize("error", [GPU_IS_FULL, MACHINE_IS_FULL])
+def test_issues_446_177_352_running_out_of_memory_halves_the_budget_and_gives_the_same_step(world, error):
     policy, store = world
     whole, whole_gradients = loss_and_gradients(world, 10_000)
     policy.zero_grad(set_to_none=True)
-    result = accumulate_within_memory(Forgetful(policy, 100), build("sft", {}), Examples(store), range(len(store)), 800)
+    result = accumulate_within_memory(
+        Forgetful(policy, 100, error), build("sft", {}), Examples(store), range(len(store)), 800
+    )
     assert result.token_budget == 100
     assert result.loss == pytest.approx(whole.loss, rel=1e-6)
     assert torch.allclose(gradients(policy), whole_gradients, rtol=1e-4, atol=1e-7)
@@ -112,3 +119,11 @@ def test_what_never_fits_is_a_failed_run_with_advice(world):
     policy, store = world
     with pytest.raises(TrainingError, match="lower block_size"):
         accumulate_within_memory(Forgetful(policy, 3), build("sft", {}), Examples(store), [0], 800)
+
+
+def test_other_failures_are_no_lack_of_memory(world):
+    policy, store = world
+    with pytest.raises(RuntimeError, match="shapes"):
+        accumulate_within_memory(
+            Forgetful(policy, 3, RuntimeError("shapes don't fit")), build("sft", {}), Examples(store), [0], 800
+        )

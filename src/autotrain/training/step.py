@@ -143,7 +143,9 @@ def accumulate_within_memory(
     while True:
         try:
             return accumulate(policy, objective, examples, indices, token_budget, scale)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
             if token_budget <= min_tokens:
                 raise TrainingError(
                     "out of memory, even with one row at a time; lower block_size, or set peft: true with quantization: int4"
@@ -153,6 +155,11 @@ def accumulate_within_memory(
             torch.cuda.empty_cache()
         restore_random_states(randoms)
         token_budget = max(min_tokens, token_budget // 2)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of the processor's memory, torch says it in a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 @torch.no_grad()
