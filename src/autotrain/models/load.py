@@ -24,6 +24,7 @@ from autotrain import log
 from autotrain.base_models import ModelSource, allows_remote_code
 from autotrain.errors import ModelError
 from autotrain.models.adapters import add_adapter, leave_casting_to_autocast
+from autotrain.models.embeddings import grow_to
 from autotrain.models.failures import explained
 from autotrain.models.forward import Policy
 from autotrain.models.network import Network
@@ -113,7 +114,7 @@ def load_model(
     torch.manual_seed(seed)
     dtype = precision.compute if params.peft else torch.float32
     model = load_pretrained(params, source, config, head=head, dtype=dtype, device=device, quantization=quantization)
-    _grow_embeddings(model, vocabulary_size)
+    grow_to(model, vocabulary_size)
     torch.manual_seed(seed)
     kind = ScorePolicy if head == "score" else Policy
     if params.peft:
@@ -139,7 +140,7 @@ def load_frozen(
     model = load_pretrained(
         params, source, config, head="causal", dtype=precision.compute, device=device, quantization=quantization
     )
-    _grow_embeddings(model, vocabulary_size)
+    grow_to(model, vocabulary_size)
     return Policy(model.requires_grad_(False), precision, _rope_limit(config)).eval()
 
 
@@ -284,18 +285,3 @@ def _announce(config: PretrainedConfig, dropout: Sequence[Dropout]) -> None:
         log.notice(f"dropout of the base model ({', '.join(name for _, name, _ in dropout)}) is off")
     if config.get_text_config().to_dict().get("router_aux_loss_coef"):
         log.notice("the router's auxiliary loss is off: it would depend on how a step is cut into batches")
-
-
-def _grow_embeddings(model: PreTrainedModel, vocabulary_size: int) -> None:
-    """Add rows for tokens that the model doesn't know, each the mean of the others.  Rows are never taken away."""
-    weight: torch.Tensor = model.get_input_embeddings().weight  # pyright: ignore[reportAssignmentType]
-    num_rows = weight.shape[0]
-    if vocabulary_size <= num_rows:
-        return
-    model.resize_token_embeddings(vocabulary_size, mean_resizing=False)
-    modules = [model.get_input_embeddings(), model.get_output_embeddings()]
-    with torch.no_grad():
-        for module in modules:
-            if module is not None:
-                rows: torch.Tensor = module.weight  # pyright: ignore[reportAssignmentType]
-                rows[num_rows:] = rows[:num_rows].float().mean(dim=0).to(rows.dtype)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -20,6 +20,7 @@ from transformers import (
 
 from autotrain.base_models import ModelSource, allows_remote_code, find_model
 from autotrain.errors import ModelError
+from autotrain.models.embeddings import num_rows, set_num_rows
 from autotrain.models.failures import explained
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -116,29 +117,6 @@ def set_pad(model: PreTrainedModel, tokenizer: Any) -> None:
         model.config.pad_token_id = model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
-def num_rows(model: PreTrainedModel) -> int:
-    """Rows of the input embeddings: the vocabulary with its padding."""
-    return int(_weight(model.get_input_embeddings()).shape[0])
-
-
-def set_num_rows(model: PreTrainedModel, rows: int) -> None:
-    """Resize input and output embeddings of `model` in place; new rows are the mean of the old ones.
-
-    A mean row is never the likeliest token, so that padding is never generated.
-    """
-    old_rows = num_rows(model)
-    if rows == old_rows:
-        return
-    model.resize_token_embeddings(rows, mean_resizing=False)
-    if rows < old_rows:
-        return
-    with torch.no_grad():
-        for module in (model.get_input_embeddings(), model.get_output_embeddings()):
-            if module is not None:
-                weight = _weight(module)  # (V, H)
-                weight[old_rows:] = weight[:old_rows].float().mean(dim=0).to(weight.dtype)
-
-
 def _rows_in(adapter: Adapter, model: PreTrainedModel) -> int | None:
     """Vocabulary rows of the matrices that the adapter carries for the embeddings or the head; None: it carries none."""
     vocabulary = (model.get_input_embeddings(), model.get_output_embeddings())
@@ -150,12 +128,6 @@ def _rows_in(adapter: Adapter, model: PreTrainedModel) -> int | None:
             if key.endswith((f".{name}.weight", f".{name}.lora_B.weight", f".{name}.lora_embedding_A")):
                 return shape[1] if key.endswith("lora_embedding_A") else shape[0]
     return None
-
-
-def _weight(module: nn.Module) -> Tensor:
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight
 
 
 def _is_one_of(module: nn.Module, modules: tuple[nn.Module | None, ...]) -> bool:

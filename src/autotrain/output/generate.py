@@ -13,6 +13,7 @@ from transformers.generation.streamers import TextStreamer
 
 from autotrain.base_models import ModelSource
 from autotrain.errors import DataError, ModelError
+from autotrain.models.embeddings import grow_to
 from autotrain.models.precision import choose_device, choose_precision
 from autotrain.output import bases
 from autotrain.output.ends import generation_config_of, with_ends
@@ -46,10 +47,6 @@ class LoadedModel:
     generation_config: GenerationConfig
     is_chat: bool
     base_model: Any = None
-
-    @property
-    def has_base(self) -> bool:
-        return self.base_model is not None or isinstance(self.model, PeftModel)
 
     @property
     def max_tokens(self) -> int:
@@ -138,7 +135,7 @@ def as_text(messages: Sequence[Message]) -> str:
 def _load_base_apart(source: ModelSource, num_tokens: int, dtype: torch.dtype, token: str | None) -> Any:
     """The model before training, with rows for the tokens that training added."""
     model = bases.load_base(source, dtype=dtype, token=token)
-    bases.set_num_rows(model, max(bases.num_rows(model), num_tokens))
+    grow_to(model, num_tokens)
     return model
 
 

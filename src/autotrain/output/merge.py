@@ -14,6 +14,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from autotrain import log
 from autotrain.base_models import ModelSource, is_reward_model
 from autotrain.errors import RunFolderError, TrainingError
+from autotrain.models.embeddings import num_rows, set_num_rows
 from autotrain.output import bases
 from autotrain.output.ends import generation_config_of, with_ends
 from autotrain.output.older_readers import name_rotary_settings
@@ -83,16 +84,16 @@ def _merge(
     dtype: torch.dtype | None,
 ) -> _Merged:
     model = bases.load_base(base, dtype=dtype, token=token, has_scores=adapter.has_scores)
-    base_rows = bases.num_rows(model)
+    base_rows = num_rows(model)
     if adapter.has_scores:
         bases.set_pad(model, tokenizer)
     with_adapter = bases.attach(model, adapter, len(tokenizer))
     num_probe_rows = _NUM_SCORED_ROWS if adapter.has_scores else _NUM_PROBE_ROWS
-    probe = _probe_ids(num_probe_rows, min(len(tokenizer), bases.num_rows(model)), adapter.token_ids)
+    probe = _probe_ids(num_probe_rows, min(len(tokenizer), num_rows(model)), adapter.token_ids)
     expected = _logits(with_adapter, probe)
     plain = _merge_weights(with_adapter, adapter.folder)
-    rows = max(base_rows, bases.num_rows(plain), len(tokenizer))
-    bases.set_num_rows(plain, _round_up(rows, multiple))
+    rows = max(base_rows, num_rows(plain), len(tokenizer))
+    set_num_rows(plain, _round_up(rows, multiple))
     error = _difference(_logits(plain, probe), expected)
     limit = _TOLERANCE.get(plain.dtype, _READ_BACK_TOLERANCE)
     if not error <= limit:
