@@ -243,3 +243,49 @@ def test_a_file_without_rows_is_refused(open_rows):
 
 def test_fingerprint_changes_with_the_file(open_rows):
     assert open_rows([{"text": "a"}]).fingerprint() != open_rows([{"text": "b"}]).fingerprint()
+
+
+def test_columns_that_other_tools_read_are_named_when_they_are_not_used(open_rows, caplog):
+    with caplog.at_level(logging.WARNING, "autotrain"):
+        open_rows([{"messages": OPENAI, "system": "be brief", "history": []}])
+    assert "column 'system' isn't used" in caplog.text
+    assert "column 'history'" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": "p", "chosen": "a", "rejected": "b"}, r"look like pairs of answers: task: llm-dpo"),
+        ({"prompt;completion": "a;b"}, r"separated by semicolons"),
+        ({"question": "q", "answer": "a"}, r"column_mapping\.prompt_text_column, where the question stands apart"),
+        ({"input": "q", "output": "a"}, r"where the question stands apart\)$"),
+    ],
+)
+def test_what_is_not_recognised_gets_a_hint_that_helps(open_rows, row, said):
+    with pytest.raises(DataError, match=said):
+        open_rows([row])
+
+
+def test_a_template_asked_for_names_the_column_with_conversations(open_rows):
+    with pytest.raises(
+        DataError, match=r"train\.jsonl:2: .*take the other column \(column_mapping\.text_column: messages\)"
+    ):
+        open_rows([{"text": None, "messages": OPENAI}, {"text": "plain", "messages": OPENAI}], chat_template="tokenizer")
+
+
+@pytest.mark.parametrize("role", ["assitant", "Assistant", "usr"])
+def test_a_misspelt_role_is_refused(open_rows, role):
+    report = RowsReport()
+    list(open_rows([{"messages": [{"role": role, "content": "x"}, *OPENAI]}]).samples(report))
+    assert "unknown role" in report.first_rows("train", "malformed")[0]
+
+
+@pytest.mark.parametrize("role", ["tool", "ipython", "user_2", "narrator"])
+def test_roles_of_other_kinds_are_left_to_the_template(open_rows, role):
+    assert messages_of(open_rows([{"messages": [{"role": role, "content": "x"}, *OPENAI]}]))[0][0] == (role, "x")
+
+
+def test_numbers_in_prompts_are_no_text(open_rows):
+    report = RowsReport()
+    list(open_rows([{"prompt": 1, "completion": "a"}], chat_template="tokenizer").samples(report))
+    assert "column 'prompt' must be text, not int: 1" in report.first_rows("train", "malformed")[0]

@@ -47,6 +47,12 @@ def test_issue_411_run_outputs_are_no_data(write, tmp_path, monkeypatch):
         locate(".", "train")
 
 
+def test_files_of_other_kinds_are_named(write, tmp_path):
+    write("train.xlsx", "x")
+    with pytest.raises(DataError, match=r"the folder holds no data files, only train\.xlsx"):
+        locate(str(tmp_path), "train")
+
+
 def test_missing_path_names_the_nearest(write, tmp_path):
     write("chats/train.csv", "text\n")
     with pytest.raises(DataError, match=r"no file or folder .*chat/; did you mean .*chats"):

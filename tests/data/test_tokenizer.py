@@ -70,6 +70,12 @@ def test_jinja_file_is_installed(load_saved, write):
     assert text == "user: hi</s>"
 
 
+def test_a_file_that_is_no_jinja_is_refused_with_its_line(load_saved, write):
+    path = write("my.jinja", "{% for m in messages %}\n{{ m.content }\n{% endfor %}")
+    with pytest.raises(ConfigError, match=r"my\.jinja:2: not valid Jinja: unexpected '}'"):
+        load_saved(chat_template=str(path))
+
+
 def test_bos_is_rendered_once_where_it_is_the_tokenizers_habit(load_saved):
     loaded, _ = load_saved(bos="<s>", chat_template="chatml")
     assert loaded.tokenizer.chat_template == BOS + CHATML

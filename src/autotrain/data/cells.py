@@ -25,6 +25,8 @@ def turns_of(cells: Mapping[str, Any], column: str, role: str) -> list[Message]:
     cell = cells.get(column)
     if isinstance(cell, str) and not chat_form(cell):
         return [{"role": role, "content": text_of(cells, column)}]
+    if isinstance(cell, int | float):
+        text_of(cells, column)  # raises
     return parse_messages(cell)
 
 

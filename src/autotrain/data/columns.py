@@ -16,6 +16,7 @@ Kind = Literal["text", "conversation", "alpaca", "prompt_completion"]
 
 CHAT_COLUMNS = ("messages", "conversations", "conversation")
 TOOLS_COLUMN = "tools"
+_COLUMNS_OF_OTHERS = ("system", "history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,12 @@ def recognise(params: LLMTrainingParams, rows: Sequence[Row], name: str) -> Form
 
     name: of the file or data set, for messages.
     """
-    columns = column_names(rows)
+    form = _form(params, rows, column_names(rows), name)
+    _name_unused(form, rows)
+    return form
+
+
+def _form(params: LLMTrainingParams, rows: Sequence[Row], columns: tuple[str, ...], name: str) -> Form:
     if BARE in columns:
         return _form_of_column(BARE, rows, columns)
     if params.is_explicit("text_column"):
@@ -64,6 +70,15 @@ def recognise(params: LLMTrainingParams, rows: Sequence[Row], name: str) -> Form
     if params.is_explicit("prompt_text_column") and params.prompt_text_column:
         require_column(params.prompt_text_column, "prompt_text_column", columns, name)
     return _recognised(params, rows, columns, name)
+
+
+def _name_unused(form: Form, rows: Sequence[Row]) -> None:
+    """Columns that other tools put into the conversation."""
+    if form.kind == "text":
+        return
+    for column in _COLUMNS_OF_OTHERS:
+        if any(not is_empty(row.cells.get(column)) for row in rows):
+            log.notice(f"column '{column}' isn't used; what it says belongs into the conversation, as messages")
 
 
 def _mapped(params: LLMTrainingParams, rows: Sequence[Row], columns: tuple[str, ...], name: str) -> Form:
@@ -101,13 +116,18 @@ def _recognised(params: LLMTrainingParams, rows: Sequence[Row], columns: tuple[s
     raise DataError(
         f"{name}: nothing to train on was recognised; columns: {', '.join(columns) or 'none'}. Expected text, messages, "
         f"conversations, instruction and output, or prompt and completion; or name the column: column_mapping.text_column"
-        f"{_suggestion(columns)}"
+        f" (and column_mapping.prompt_text_column, where the question stands apart)"
+        f"{_suggestion(columns)}{_separator_hint(columns)}"
     )
 
 
 def _suggestion(columns: Sequence[str]) -> str:
+    if {"chosen", "rejected"} <= set(columns):
+        return ". These look like pairs of answers: task: llm-dpo, llm-orpo or llm-reward"
     known = ("text", *CHAT_COLUMNS, "instruction", "output", "prompt", "completion")
     for column in columns:
+        if column in known:
+            continue  # one of two columns that are needed
         near = difflib.get_close_matches(column.lower(), known, n=1, cutoff=0.7)
         if near:
             return f" (the nearest: '{column}', like '{near[0]}')"

@@ -69,7 +69,9 @@ class _Text:
                 if is_cut_off and self.read_more():
                     continue
                 line = self.line + self.text.count("\n", self.position, error.pos)
-                raise DataError(f"{self._path}:{line}: broken JSON: {error.msg} at column {error.colno}") from None
+                raise DataError(
+                    f"{self._path}:{line}: broken JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+                ) from None
             except RecursionError:
                 raise DataError(f"{self._path}:{self.line}: broken JSON: nested too deeply") from None
             self.go_to(end)

@@ -106,7 +106,9 @@ def _missing_split(folder: Path, split: str) -> str:
     where = folder if str(folder) != "." else folder.resolve()
     wanted = f"{split}.csv|jsonl|json|parquet|txt"
     if not names:
-        return f"no split '{split}' in {where}: there should be a file {wanted}; the folder holds no data files"
+        others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        there = f", only {_shown(others)}" if others else ""
+        return f"no split '{split}' in {where}: there should be a file {wanted}; the folder holds no data files{there}"
     near = difflib.get_close_matches(split, [Path(name).stem for name in names], n=1, cutoff=0.5)
     guess = f"; did you mean '{near[0]}'?" if near else ""
     local = " A slice or a config is for hub data sets only." if set(split) & set("[:") else ""

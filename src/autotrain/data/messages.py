@@ -1,6 +1,7 @@
 """A cell becomes a conversation: OpenAI and ShareGPT forms; as a list, as JSON text, or as Python-literal text."""
 
 import ast
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ SHAREGPT_ROLES = MappingProxyType(
         "tool_response": "tool",
     }
 )
+# A role that is nearly one of these is a slip; any other is the template's business.
+_ROLES = ("system", "user", "assistant")
 # Text that begins as a list of messages does, whether or not it can be parsed.
 _BEGUN = re.compile(r"""\s*\[\s*\{\s*['"](role|content|from|value)['"]\s*:""")
 CALL_ROLES = frozenset({"function_call", "tool_call"})
@@ -137,6 +140,8 @@ def _openai_message(message: Message, number: int) -> Message:
     role = message["role"]
     if not isinstance(role, str) or not role.strip():
         raise RowProblem(f"message {number}: the role must be text such as user or assistant, not {role!r}")
+    if role not in _ROLES:
+        _refuse_slip(role, number)
     content = message.get("content")
     calls = _tool_calls(message.get("tool_calls"), number)
     if content is None and not calls:
@@ -144,6 +149,13 @@ def _openai_message(message: Message, number: int) -> Message:
     result = {**message, "content": _content(content, number)} if content is not None else {**message, "content": ""}
     result.pop("tool_calls", None)
     return {**result, "tool_calls": calls} if calls else result
+
+
+def _refuse_slip(role: str, number: int) -> None:
+    word = role.strip().lower()
+    meant = difflib.get_close_matches(word, _ROLES, n=1, cutoff=0.8) if word.isalpha() else []
+    if meant:
+        raise RowProblem(f"message {number}: unknown role {role!r}; did you mean {meant[0]!r}?")
 
 
 def _content(content: Any, number: int) -> str:

@@ -142,7 +142,11 @@ def _read_jsonl(path: Path) -> Rows:
 
 
 def _json_problem(error: Exception) -> str:
-    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+    return (
+        f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        if isinstance(error, json.JSONDecodeError)
+        else "nested too deeply"
+    )
 
 
 def _refuse_other_format(path: Path, number: int, text: str) -> None:

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from autotrain import log
 from autotrain.data.cells import check_unicode, text_of, turns_of
-from autotrain.data.columns import Form, column_names, recognise
+from autotrain.data.columns import CHAT_COLUMNS, Form, column_names, recognise
 from autotrain.data.hub import HubRows
 from autotrain.data.locate import locate
-from autotrain.data.messages import Message, RowProblem, chat_form, parse_messages, parse_tools
+from autotrain.data.messages import Message, RowProblem, chat_form, is_empty, parse_messages, parse_tools
 from autotrain.data.pair_rows import to_labelled, to_preference
 from autotrain.data.pairs import PairForm, SampleKind, recognise_pairs
 from autotrain.data.read import BadRow, Rows, read_rows
@@ -130,10 +130,12 @@ def _decide_template(params: LLMTrainingParams, form: Form, rows: list[Row], nam
         return True
     if form.kind == "text":
         if asked_for:
-            first = rows[0].origin
+            first = next((row for row in rows if not is_empty(row.cells.get(form.text))), rows[0]).origin
+            chat = next((column for column in CHAT_COLUMNS if column in column_names(rows) and column != form.text), None)
+            other = f"take the other column (column_mapping.text_column: {chat})" if chat else "give conversations"
             raise DataError(
                 f"{first}: column '{form.text}' holds plain text, which the chat template '{params.chat_template}' "
-                "can't render; set data.chat_template: none, or give conversations (lists of role and content)"
+                f"can't render; set data.chat_template: none, or {other} (lists of role and content)"
             )
         return False
     if form.kind == "alpaca":

@@ -153,7 +153,8 @@ class _Maker:
             suffix = self.suffix_ids if self.ends_conversations and not text.rstrip().endswith(self.eos_token) else ()
             return _Draft(Marked(text, ((0, len(text)),)), suffix_ids=suffix)
         if not any(message["role"] == "assistant" for message in messages):
-            raise RowProblem("the conversation has no assistant turn to train on", NO_ASSISTANT_TURN)
+            roles = ", ".join(dict.fromkeys(str(message["role"]) for message in messages))
+            raise RowProblem(f"the conversation has no assistant turn to train on (roles: {roles})", NO_ASSISTANT_TURN)
         rendered = self.template.render_spans(messages, tools)
         return _Draft(Marked(rendered.text, rendered.spans))
 

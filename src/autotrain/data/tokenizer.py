@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from jinja2.exceptions import TemplateError, TemplateSyntaxError
 from transformers import AddedToken, AutoTokenizer
 
 from autotrain import log
