@@ -11,6 +11,7 @@ from autotrain.run_folder import TENSORBOARD
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio", "mlflow": "mlflow"}
+_ID_FILE = "autotrain-run-id"
 
 
 class Tracker(Protocol):
@@ -37,6 +38,17 @@ def _values(params: LLMTrainingParams) -> dict[str, Any]:
     return params.model_dump(mode="json", exclude={"token"})
 
 
+def _known_id(folder: Path, first_step: int) -> str | None:
+    """The service's name for the run that goes on, None where a run begins."""
+    file = folder / _ID_FILE
+    return file.read_text(encoding="utf-8") if first_step and file.is_file() else None
+
+
+def _note_id(folder: Path, run_id: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / _ID_FILE).write_text(run_id, encoding="utf-8")
+
+
 class _TensorBoard:
     def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -57,13 +69,11 @@ class _Wandb:
     def __init__(self, params: LLMTrainingParams, folder: Path, first_step: int) -> None:
         wandb = importlib.import_module("wandb")
 
-        run_id = folder / "wandb" / "autotrain-run-id"
-        known = run_id.read_text(encoding="utf-8") if first_step and run_id.is_file() else None
+        known = _known_id(folder / "wandb", first_step)
         self._run = wandb.init(
             project="autotrain", name=params.project_name, dir=str(folder), config=_values(params), id=known, resume="allow"
         )
-        run_id.parent.mkdir(exist_ok=True)
-        run_id.write_text(self._run.id, encoding="utf-8")
+        _note_id(folder / "wandb", self._run.id)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
@@ -92,8 +102,11 @@ class _MLflow:
 
         self._mlflow = mlflow
         mlflow.set_experiment("autotrain")
-        mlflow.start_run(run_name=params.project_name)
-        mlflow.log_params(_values(params))
+        known = _known_id(folder / "mlruns", first_step)
+        run = mlflow.start_run(run_id=known, run_name=params.project_name)
+        if known is None:  # what it has once can't be changed
+            mlflow.log_params(_values(params))
+            _note_id(folder / "mlruns", run.info.run_id)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._mlflow.log_metrics(dict(values), step=step)
