@@ -78,7 +78,7 @@ def test_a_broken_registry_fails_no_run(tmp_path: Path):
     assert register("a", tmp_path / "a", "local", DEAD) is None
 
 
-def test_another_process_with_the_number_of_a_worker_is_no_worker():
+def test_defect_20_another_process_with_the_number_of_a_worker_is_no_worker():
     assert not is_alive(DEAD)
     assert not is_alive(1)
 

@@ -150,7 +150,7 @@ def test_a_bare_no_of_yaml_and_lists_of_names_mean_what_they_look_like(tmp_path:
     assert params.target_module_names == ["q_proj", "v_proj"]
 
 
-def test_lists_and_texts_of_block_sizes(tmp_path: Path):
+def test_defect_5_lists_and_texts_of_block_sizes(tmp_path: Path):
     assert load(tmp_path, MINIMAL | {"params": {"block_size": [512, 256]}}).params.block_size == [256, 512]
     assert load(tmp_path, MINIMAL | {"params": {"block_size": "512, 256"}}).params.block_size == [256, 512]
 
@@ -298,7 +298,7 @@ def test_faults_outside_params_are_named(tmp_path: Path, values: dict[str, Any],
 
 
 @pytest.mark.parametrize("key", ["task", "base_model", "project_name", "data.path"])
-def test_each_required_key_is_asked_for(tmp_path: Path, key: str):
+def test_defect_17_each_required_key_is_asked_for(tmp_path: Path, key: str):
     values = {name: value for name, value in MINIMAL.items() if name != key.split(".")[0]}
     assert f"{key}: is missing; give " in refusal(tmp_path, values)
 
