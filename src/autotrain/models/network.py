@@ -120,9 +120,8 @@ class Network(nn.Module):
 
         if not isinstance(self.model, PeftModel):
             raise TrainingError("the whole model is trained: the model before training is no longer in memory")
-        tuner = (
-            self.model.base_model
-        )  # PEFT's own `disable_adapter` also inspects the whole model, which takes twice the time
+        # PEFT's own `disable_adapter` also inspects the whole model, which takes twice the time.
+        tuner: Any = self.model.base_model
         tuner.disable_adapter_layers()
         try:
             yield
