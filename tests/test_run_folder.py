@@ -1,11 +1,12 @@
 """Who may write to a run's folder, and what a killed worker may leave there."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from autotrain.errors import RunFolderError
-from autotrain.run_folder import FINISHED, TRAINING, claim, read_state
+from autotrain.run_folder import FINISHED, TRAINING, check_free, claim, read_state
 
 
 def names(folder: Path) -> set[str]:
@@ -17,7 +18,14 @@ def test_only_one_worker_writes_to_a_folder(tmp_path: Path):
     first.set_state(TRAINING, 0, 10)
     with pytest.raises(RunFolderError, match="another worker is writing"):
         claim(tmp_path / "run", resume=True, overwrite=False)
+    for resume, overwrite in ((False, False), (True, False), (False, True)):
+        with pytest.raises(
+            RunFolderError, match=rf"another worker is writing to .* \(process {os.getpid()}; step 0 of 10\)"
+        ):
+            check_free(tmp_path / "run", resume=resume, overwrite=overwrite)
     first.release()
+    with pytest.raises(RunFolderError, match="holds a run already"):
+        check_free(tmp_path / "run", resume=False, overwrite=False)
     claim(tmp_path / "run", resume=True, overwrite=False).release()
 
 

@@ -141,6 +141,8 @@ def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"project_name: the folder {folder} holds files that no run made ({names}); "
             "choose another project_name or move them away"
         )
+    if _is_held(folder):
+        raise RunFolderError(_held_message(folder))
     if resume:
         return
     if not overwrite:
@@ -153,6 +155,29 @@ def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
         raise RunFolderError(
             f"--overwrite: the folder {folder} also holds files that no run made ({foreign}); move them away first"
         )
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a worker has claimed `folder` and not released it."""
+    try:
+        lock = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return False
+
+
+def _held_message(folder: Path) -> str:
+    state = read_state(folder)
+    process = f" (process {state.pid}; step {state.step} of {state.total_steps})" if state else ""
+    return f"project_name: another worker is writing to {folder}{process}; wait for it or stop it first"
 
 
 def _stage(folder: Path) -> str:
@@ -202,7 +227,7 @@ def claim(folder: Path, *, resume: bool, overwrite: bool) -> RunFolder:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
-        raise RunFolderError(f"project_name: another worker is writing to {folder}; wait for it or stop it first") from error
+        raise RunFolderError(_held_message(folder)) from error
     if overwrite and not is_new:
         _empty(folder)
     for leftover in folder.glob(".tmp-*"):  # of a worker that was killed while it wrote its result

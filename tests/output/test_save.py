@@ -83,6 +83,16 @@ def test_generation_stops_where_the_template_ends_a_turn(base: Path, train: Call
     assert 1 in config.eos_token_id  # the base's own end still counts
 
 
+@pytest.mark.parametrize("peft", [True, False])
+def test_others_may_read_the_weights_where_they_may_read_new_files(
+    base: Path, train: Callable[..., Any], tmp_path: Path, peft: bool
+) -> None:
+    trained = train(base, peft=peft)
+    save_result(trained.policy, trained.loaded, trained.params, trained.source, tmp_path / "run")
+    (tmp_path / "new").touch()
+    assert {file.stat().st_mode for file in (tmp_path / "run").iterdir()} == {(tmp_path / "new").stat().st_mode}
+
+
 def test_padding_side_reaches_the_saved_tokenizer(base: Path, train: Callable[..., Any], tmp_path: Path) -> None:
     trained = train(base, padding="left")
     save_result(trained.policy, trained.loaded, trained.params, trained.source, tmp_path / "run")

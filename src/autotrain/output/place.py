@@ -23,12 +23,16 @@ def temporary_folder(parent: Path, purpose: str) -> Generator[Path]:
 
 
 def sync_files(folder: Path) -> None:
-    """Make the files of `folder` survive a power cut, and readable as other new files are (mkdtemp makes it private)."""
+    """Make the files of `folder` survive a power cut, and readable as other new files are.
+
+    mkdtemp makes the folder private, and safetensors its files.
+    """
+    mask = _umask()
     for path in [*folder.rglob("*"), folder]:
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
-    folder.chmod(0o777 & ~_umask())
 
 
 def move_in(source: Path, target: Path) -> None:
