@@ -42,6 +42,14 @@ def test_each_schedule_runs(name):
     assert 0 <= optimizer.param_groups[0]["lr"] <= 0.1
 
 
+@pytest.mark.parametrize("name", ["linear", "cosine", "constant_with_warmup", "polynomial"])
+def test_a_run_of_one_step_trains(name):
+    params = LLMTrainingParams(scheduler=name, lr=0.1, warmup_ratio=0.1)
+    optimizer = build_optimizer(module(), params)
+    build_schedule(optimizer, params, 1)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_each_optimizer_lowers_the_loss_or_is_refused_with_a_way_out(name):
     params, net = LLMTrainingParams(optimizer=name, lr=0.01), module()

@@ -127,7 +127,8 @@ def build_schedule(optimizer: Optimizer, params: LLMTrainingParams, num_steps: i
     from transformers.optimization import get_scheduler
 
     name = params.scheduler
-    num_warmup = math.ceil(params.warmup_ratio * num_steps)
+    # A warmup begins at 0: a run of one step would train nothing.
+    num_warmup = math.ceil(params.warmup_ratio * num_steps) if num_steps > 1 else 0
     arguments = dict(_SCHEDULE_ARGUMENTS.get(name, {}))
     if name == "warmup_stable_decay":
         arguments["num_decay_steps"] = max(1, (num_steps - num_warmup) // 5)
