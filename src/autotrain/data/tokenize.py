@@ -1,8 +1,9 @@
 """Samples become examples: what each trainer makes of texts and conversations, row by row, in one pass."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from autotrain.data.encode import Encoded, Marked, SpanEncoder, framed
 from autotrain.data.lengths import Lengths
 from autotrain.data.messages import RowProblem
 from autotrain.data.pair_tokens import store_trees
-from autotrain.data.report import CUT_AWAY, MALFORMED, NO_ASSISTANT_TURN, NOTHING_TO_TRAIN, RowsReport
+from autotrain.data.report import CUT_AWAY, EMPTY_ANSWER, MALFORMED, NO_ASSISTANT_TURN, NOTHING_TO_TRAIN, RowsReport
 from autotrain.data.samples import Sample, Source
 from autotrain.data.store import ExampleStore, num_targets
 from autotrain.data.tokenizer import LoadedTokenizer
@@ -155,8 +156,17 @@ class _Maker:
         if not any(message["role"] == "assistant" for message in messages):
             roles = ", ".join(dict.fromkeys(str(message["role"]) for message in messages))
             raise RowProblem(f"the conversation has no assistant turn to train on (roles: {roles})", NO_ASSISTANT_TURN)
+        if any(_says_nothing(message) for message in messages):
+            raise RowProblem("an assistant turn is empty: it would teach to answer nothing", EMPTY_ANSWER)
         rendered = self.template.render_spans(messages, tools)
         return _Draft(Marked(rendered.text, rendered.spans))
+
+
+def _says_nothing(message: Mapping[str, Any]) -> bool:
+    """Whether it is an assistant's turn with neither words nor tool calls."""
+    content = message.get("content")
+    is_blank = content is None or (isinstance(content, str) and not content.strip())
+    return message["role"] == "assistant" and is_blank and not message.get("tool_calls")
 
 
 def _store_rows(rows: Iterable[Tokens], store: ExampleStore, split: str, block_size: int, report: RowsReport) -> None:

@@ -84,16 +84,16 @@ def _answer(policy: Network, loaded: LoadedTokenizer, prompt: SamplePrompt, max_
 
 
 @lru_cache(maxsize=1)
-def _chat_template(tokenizer: Any) -> ChatTemplate:
+def _chat_template(loaded: LoadedTokenizer) -> ChatTemplate:
     """One object a run, so that it says what it can't show only once."""
-    return ChatTemplate(tokenizer)
+    return ChatTemplate(loaded.tokenizer, loaded.day)
 
 
 def _encode(loaded: LoadedTokenizer, prompt: SamplePrompt) -> tuple[Tensor, str, str]:
     """Ids (1, tokens) of the prompt, the prompt as shown, and the reference."""
     tokenizer = loaded.tokenizer
     if prompt.messages:
-        template = _chat_template(tokenizer)
+        template = _chat_template(loaded)
         messages, tools = [dict(turn) for turn in prompt.messages], [dict(tool) for tool in prompt.tools]
         text = template.render(template.shown(messages, tools), tools, prompt=True)
         ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
