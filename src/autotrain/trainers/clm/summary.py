@@ -98,9 +98,14 @@ def _results(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     if before and after:
         facts.append(("loss on the validation data", _verdict(before["eval_loss"], after["eval_loss"])))
         if _ACCURACY in after:
-            shares = f"{100 * before[_ACCURACY]:.0f} % before -> {100 * after[_ACCURACY]:.0f} % after"
-            facts.append(("validation pairs ranked right", shares))
+            facts.append(("validation pairs ranked right", _shares(before, after)))
     return facts
+
+
+def _shares(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Rewards against a reference are all 0 before training: there is nothing to be right about yet."""
+    share = f"{100 * after[_ACCURACY]:.0f} %"
+    return share if not before["eval_rewards/margins"] else f"{100 * before[_ACCURACY]:.0f} % before -> {share} after"
 
 
 def _scores(evaluation: Mapping[str, Any] | None) -> list[tuple[str, str]]:
