@@ -52,6 +52,7 @@ def test_lora_training_lowers_both_losses_and_leaves_everything_the_contract_nam
     assert {"train_seconds", "train_cpu_seconds"} <= run["timings"].keys()
     out = capsys.readouterr().out
     assert "autotrain chat my-run" in out
+    assert "estimated time: about" in out
     assert "better" in out
     log = (folder / "train.log").read_text()
     for said in (

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from autotrain.base_models import ModelSource
+from autotrain.data.batches import Batches
 from autotrain.data.lengths import Lengths
 from autotrain.data.report import RowsReport
 from autotrain.data.samples import open_split
@@ -15,6 +16,7 @@ from autotrain.errors import TrainingError
 from autotrain.models.load import choose_precision, load_model
 from autotrain.objectives import build
 from autotrain.params import LLMTrainingParams
+from autotrain.training.estimate import estimate_seconds
 from autotrain.training.step import Examples, accumulate, accumulate_within_memory, evaluate
 
 CPU = torch.device("cpu")
@@ -87,6 +89,17 @@ def test_a_validation_pass_gives_the_loss_of_a_step_over_the_same_rows(world):
 
 GPU_IS_FULL = torch.OutOfMemoryError("CUDA out of memory")
 MACHINE_IS_FULL = RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried")
+
+
+def test_estimating_the_time_leaves_random_state_and_modes_as_they_were(world):
+    policy, store = world
+    batches = Batches(store, units=[[index] for index in range(len(store))], units_per_step=4, epochs=2, seed=1)
+    state, was_training = torch.get_rng_state(), policy.training
+    whole = estimate_seconds(policy, store, batches, 1000, 0)
+    assert whole > 0
+    assert estimate_seconds(policy, store, batches, 1000, batches.total_steps) == 0
+    assert torch.equal(torch.get_rng_state(), state)
+    assert policy.training == was_training
 
 
 class Forgetful(torch.nn.Module):

@@ -11,6 +11,7 @@ from autotrain.trainers.clm import record
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data
 from autotrain.trainers.clm.work import Work
+from autotrain.training.estimate import estimate_seconds
 from autotrain.training.terminal import duration, show_facts
 
 _ACCURACY = "eval_rewards/accuracies"
@@ -44,11 +45,18 @@ def show_plan(work: Work) -> None:
             f"{batches.total_steps:,} ({params.epochs} x {batches.steps_per_epoch:,}, up to {_step_size(params)} each)",
         ),
         ("device", f"{record.device_name(machine.device)}, {machine.precision.name}; {ready.memory.reason}"),
+        ("estimated time", f"about {duration(_seconds_left(work))} of training, validation not counted"),
         ("result goes to", f"{params.project_name}/"),
     ]
     if checkpoint:
         facts.append(("resumed", f"from step {checkpoint.progress.step}"))
     show_facts(_console(), "What will be trained", facts)
+
+
+def _seconds_left(work: Work) -> float:
+    steps_done = work.checkpoint.progress.step if work.checkpoint else 0
+    data, ready = work.data, work.ready
+    return estimate_seconds(ready.policy, data.train, data.batches, ready.memory.token_budget, steps_done)
 
 
 def _step_size(params: LLMTrainingParams) -> str:
