@@ -29,6 +29,9 @@ LOSS_TYPES = tuple(
     "sigmoid ipo hinge robust apo_zero apo_down exo_pair nca_pair bco_pair sppo_hard aot sigmoid_norm".split()
 )
 
+# What `fast_paths: auto` switches on: each has a plain twin with the same numbers to rounding (docs/performance.md).
+FAST_PATHS = ("onednn", "kernels", "attention", "lora", "layer", "environment")
+
 FOREIGN_NAMES = MappingProxyType(
     {
         "learning_rate": "lr",

@@ -16,6 +16,7 @@ from pydantic_core import PydanticKnownError
 from autotrain.config.base import Settings, nearest, unknown_key_message
 from autotrain.run_folder import write_text
 from autotrain.trainers.clm.names import (
+    FAST_PATHS,
     FOREIGN_NAMES,
     LOSS_TYPES,
     OPTIMIZERS,
@@ -23,7 +24,17 @@ from autotrain.trainers.clm.names import (
     SHORT_OPTIMIZERS,
     SHORT_SCHEDULERS,
 )
-from autotrain.trainers.clm.values import Finite, Joined, Listed, Lower, OneOrSeveral, Optional, Sizes, known
+from autotrain.trainers.clm.values import (
+    Finite,
+    Joined,
+    Listed,
+    Lower,
+    OneOrSeveral,
+    Optional,
+    Sizes,
+    joined_fast_paths,
+    known,
+)
 
 Trainer = Literal["default", "sft", "reward", "dpo", "orpo", "ipo", "simpo", "cpo", "kto"]
 # Trainers by what they are trained on or compare with.
@@ -147,6 +158,9 @@ class LLMTrainingParams(Settings):
     unsloth: bool = _field(False, "Ask for unsloth's kernels.", group="adapter", trainers=("default", "sft"))
     disable_gradient_checkpointing: bool = _field(
         False, "Never trade computation for memory; otherwise it is done where memory needs it.", group="adapter"
+    )
+    fast_paths: Annotated[str, Joined] = _field(
+        "auto", f"Faster computation, the same to rounding: auto, none, or of {', '.join(FAST_PATHS)}.", group="adapter"
     )
     distributed_backend: Annotated[Literal["ddp", "deepspeed"] | None, Optional, Lower] = _field(
         None, "How several devices work together.", group="adapter"
@@ -287,6 +301,11 @@ class LLMTrainingParams(Settings):
             hint = f"; did you mean '{guess}'?" if guess else ""
             raise ValueError(f"must be one of none, {', '.join(CHAT_TEMPLATES)}, or a path to a Jinja file{hint}")
         return name.strip().lower()
+
+    @field_validator("fast_paths")
+    @classmethod
+    def _check_fast_paths(cls, value: str) -> str:
+        return joined_fast_paths(value)
 
     @field_validator("optimizer")
     @classmethod

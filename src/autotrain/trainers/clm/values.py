@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from autotrain.config.base import nearest
+from autotrain.trainers.clm.names import FAST_PATHS
 
 
 def _none_if_said(value: Any) -> Any:
@@ -74,3 +75,21 @@ def known(name: str, names: frozenset[str], short: Mapping[str, str] = MappingPr
         hint = f"did you mean '{guess}'?" if guess else f"allowed: {', '.join(sorted(names))}"
         raise ValueError(f"no such name; {hint}")
     return name
+
+
+def fast_path_names(value: str) -> frozenset[str]:
+    """The names that a checked `fast_paths` switches on."""
+    if value == "auto":
+        return frozenset(FAST_PATHS)
+    return frozenset() if value == "none" else frozenset(value.split(","))
+
+
+def joined_fast_paths(value: str) -> str:
+    """auto, none, or known names with commas between and nothing else.  Raises ValueError for any other."""
+    names = [part.strip().lower() for part in value.split(",") if part.strip()]
+    if names in (["auto"], ["none"]):
+        return names[0]
+    unknown = [name for name in names if name not in FAST_PATHS]
+    if unknown or not names:
+        raise ValueError(f"must be auto, none, or of {', '.join(FAST_PATHS)} with commas between")
+    return ",".join(name for name in FAST_PATHS if name in names)
