@@ -1,0 +1,111 @@
+"""The ops: each by its C++ kernel where that is loaded and fits the tensors, otherwise by its plain twin.
+
+Tensors are bfloat16 or float32 on any device (kernels: the processor only), contiguous in the last dimension; rows may have
+a stride.  Sums and exponentials are made in float32 and rounded once, at the end.  No gradient flows through an op: call
+them inside an autograd function.  A name that ends with _ writes into its argument.
+"""
+
+import torch
+from torch import Tensor
+
+from autotrain.models.kernels import plain
+from autotrain.models.kernels.hashing import keys_of
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float, out_dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """As LlamaRMSNorm: x / rms(x), rounded to x's type, times the weight.
+
+    x: (N, H).  weight: (H,).  Returns (N, H) of out_dtype, and 1 / rms, (N,) float32.
+    """
+    return plain.rms_norm(x, weight, eps, out_dtype)
+
+
+def add_rms_norm(
+    x: Tensor, delta: Tensor, weight: Tensor, eps: float, out_dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x + delta, and its norm.  x, delta: (N, H).  Returns the sum (N, H) of x's type, and what rms_norm returns."""
+    return plain.add_rms_norm(x, delta, weight, eps, out_dtype)
+
+
+def rms_norm_backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    rstd: Tensor,
+    residual_grad: Tensor | None = None,
+    *,
+    needs_weight: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients of rms_norm.  grad, x: (N, H).  rstd: (N,), from rms_norm.  residual_grad: (N, H), added to the first.
+
+    Returns (N, H) of x's type, and the weight's gradient, (H,) float32, if it is needed.
+    """
+    return plain.rms_norm_backward(grad, x, weight, rstd, residual_grad, needs_weight)
+
+
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up.  All (N, I)."""
+    return plain.swiglu(gate, up)
+
+
+def swiglu_backward(
+    grad: Tensor, gate: Tensor, up: Tensor, out: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of gate and up, and the product silu(gate) * up once more.  All (N, I).
+
+    out: where to write the two gradients, say the two halves of one (N, 2 I); they may be gate and up themselves.
+    """
+    return plain.swiglu_backward(grad, gate, up, out)
+
+
+def rope_(x: Tensor, num_heads: int, cos: Tensor, sin: Tensor, *, inverse: bool = False) -> Tensor:
+    """Turn each head of x by its token's angles, as Llama does: a head's first half with its second.  Returns x.
+
+    x: (N, num_heads * D).  cos, sin: (N, D).  inverse: the transpose, which the backward pass applies to the gradient.
+    """
+    return plain.rope_(x, num_heads, cos, sin, inverse)
+
+
+def causal_softmax_(
+    scores: Tensor, scale: float, offset: int, window: int | None = None, out: Tensor | None = None
+) -> Tensor:
+    """softmax(scale * scores) over the keys that a query sees; exactly 0 for the others.  Returns out.
+
+    scores: (B, L, C).  scale > 0.  Query i sees the keys 0 .. offset + i, with a window only the last `window` of them.
+    out: (B, L, C) of either type; None: the scores are written over.  What lies at unseen keys is not read.
+    """
+    return plain.causal_softmax_(scores, scale, offset, window, scores if out is None else out)
+
+
+def causal_softmax_backward_(
+    probabilities: Tensor,
+    grad: Tensor,
+    scale: float,
+    offset: int,
+    window: int | None = None,
+    delta: Tensor | None = None,
+) -> Tensor:
+    """Write the gradient of the scores, scale * p * (grad - delta), over grad, and return it.
+
+    probabilities, grad: (B, L, C).  delta: (B, L) float32, the sums of p * grad over the keys; None: made here.
+    """
+    return plain.causal_softmax_backward_(probabilities, grad, delta, scale, offset, window)
+
+
+def log_prob(logits: Tensor, target: Tensor) -> Tensor:
+    """(M,) float32: log softmax(logits)[target].  logits: (M, V).  target: (M,) int64, each in 0 .. V-1."""
+    return plain.log_prob(logits, target)
+
+
+def log_prob_and_gradient_(logits: Tensor, target: Tensor) -> Tensor:
+    """As log_prob; the logits are written over with its gradient, onehot(target) - softmax(logits)."""
+    return plain.log_prob_and_gradient_(logits, target)
+
+
+def dropout(x: Tensor, probability: float, seed: int, add_to: Tensor | None = None) -> Tensor:
+    """x with elements set to 0 at random and the others divided by 1 - probability; the mask is never stored.
+
+    Element i of x, counted flat, is dropped by a hash of (seed, i), the same with the kernel and without: to go backward,
+    call it on the gradient with the same seed.  x: any shape, 2^33 elements at most.  add_to: the result is added to it.
+    """
+    return plain.dropout(x, probability, keys_of(seed), add_to)

@@ -1,0 +1,128 @@
+"""The plain twins of the kernels, in torch: they define what each op computes.  Documented in `ops`."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from autotrain.models.kernels.hashing import Keys, hashed
+
+# The probability of dropout is rounded to a multiple of 1 / 65536.
+_LEVELS = 2**16
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float, out_dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    wide = x.float()
+    rstd = torch.rsqrt(wide.square().mean(-1) + eps)  # (N,)
+    normed = (wide * rstd[:, None]).to(x.dtype)  # rounded before the weight, as in transformers
+    return (weight.float() * normed.float()).to(out_dtype), rstd
+
+
+def add_rms_norm(
+    x: Tensor, delta: Tensor, weight: Tensor, eps: float, out_dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    total = (x.float() + delta.float()).to(x.dtype)
+    return total, *rms_norm(total, weight, eps, out_dtype)
+
+
+def rms_norm_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, residual_grad: Tensor | None, needs_weight: bool
+) -> tuple[Tensor, Tensor | None]:
+    normed = x.float() * rstd[:, None]
+    wide = grad.float()
+    weighted = wide * weight.float()
+    grad_x = rstd[:, None] * (weighted - normed * (weighted * normed).mean(-1, keepdim=True))
+    if residual_grad is not None:
+        grad_x = grad_x + residual_grad.float()
+    grad_weight = (wide * normed.to(x.dtype).float()).sum(0) if needs_weight else None
+    return grad_x.to(x.dtype), grad_weight
+
+
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    return (functional.silu(gate.float()) * up.float()).to(gate.dtype)
+
+
+def swiglu_backward(
+    grad: Tensor, gate: Tensor, up: Tensor, out: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    wide_grad, wide_gate, wide_up = grad.float(), gate.float(), up.float()
+    sigmoid = torch.sigmoid(wide_gate)
+    silu = wide_gate * sigmoid
+    grad_gate = wide_grad * wide_up * (sigmoid + silu * (1 - sigmoid))
+    grad_up = wide_grad * silu
+    product = (silu * wide_up).to(gate.dtype)
+    if out is None:
+        return grad_gate.to(gate.dtype), grad_up.to(gate.dtype), product
+    return out[0].copy_(grad_gate), out[1].copy_(grad_up), product
+
+
+def rope_(x: Tensor, num_heads: int, cos: Tensor, sin: Tensor, inverse: bool) -> Tensor:
+    heads = x.unflatten(-1, (num_heads, -1))  # (N, heads, D)
+    first, second = heads.float().chunk(2, dim=-1)
+    cos_first, cos_second = cos.float()[:, None].chunk(2, dim=-1)
+    sin_first, sin_second = sin.float()[:, None].chunk(2, dim=-1)
+    if inverse:
+        turned = first * cos_first + second * sin_second, second * cos_second - first * sin_first
+    else:
+        turned = first * cos_first - second * sin_first, second * cos_second + first * sin_second
+    heads.copy_(torch.cat(turned, dim=-1))
+    return x
+
+
+def causal_softmax_(scores: Tensor, scale: float, offset: int, window: int | None, out: Tensor) -> Tensor:
+    seen = visible(scores, offset, window)
+    probabilities = (scores.float() * scale).masked_fill(~seen, float("-inf")).softmax(-1)
+    # A row that sees nothing is zero.
+    return out.copy_(probabilities.masked_fill(~seen, 0))
+
+
+def causal_softmax_backward_(
+    probabilities: Tensor, grad: Tensor, delta: Tensor | None, scale: float, offset: int, window: int | None
+) -> Tensor:
+    wide, wide_grad = probabilities.float(), grad.float()
+    if delta is None:
+        seen = visible(grad, offset, window)
+        delta = (wide * wide_grad).masked_fill(~seen, 0).sum(-1)
+    result = scale * wide * (wide_grad - delta[..., None])
+    return grad.copy_(result.masked_fill(~visible(grad, offset, window), 0))
+
+
+def visible(scores: Tensor, offset: int, window: int | None) -> Tensor:
+    """(L, C) bool: query i sees the keys up to offset + i, and of them the last `window`."""
+    num_queries, num_keys = scores.shape[-2:]
+    queries = torch.arange(offset, offset + num_queries, device=scores.device)[:, None]
+    distance = queries - torch.arange(num_keys, device=scores.device)
+    return distance >= 0 if window is None else (distance >= 0) & (distance < window)
+
+
+def log_prob(logits: Tensor, target: Tensor) -> Tensor:
+    wide = logits.float()
+    return wide.gather(-1, target[:, None]).squeeze(-1) - wide.logsumexp(-1)
+
+
+def log_prob_and_gradient_(logits: Tensor, target: Tensor) -> Tensor:
+    result = log_prob(logits, target)
+    gradient = logits.float().softmax(-1).neg_()
+    gradient[torch.arange(len(target), device=target.device), target] += 1
+    logits.copy_(gradient)
+    return result
+
+
+def dropout(x: Tensor, probability: float, keys: Keys, add_to: Tensor | None) -> Tensor:
+    # The scale as the kernel has it: rounded to float32 once.
+    scale = torch.tensor(1 / (1 - probability), dtype=torch.float32, device=x.device)
+    kept = kept_mask(x.shape, probability, keys).to(x.device)
+    result = torch.where(kept, x.float() * scale, 0.0)
+    return result.to(x.dtype) if add_to is None else add_to.copy_(add_to.float() + result)
+
+
+def kept_mask(shape: torch.Size, probability: float, keys: Keys) -> Tensor:
+    """bool, of the given shape: a pair of neighbours shares a hashed number, the first has its low 16 bits."""
+    num_values = shape.numel()
+    drawn = hashed((num_values + 1) // 2, keys).astype("<u4").view("<u2")[:num_values]
+    return torch.from_numpy(drawn >= np.uint32(threshold(probability))).view(shape)
+
+
+def threshold(probability: float) -> int:
+    """Below this, of 65,536, a drawn number means dropped."""
+    return round(probability * _LEVELS)
