@@ -14,6 +14,7 @@ from pathlib import Path
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan
 from autotrain.backends.child import die_with_parent, wait_for
+from autotrain.backends.environment import speed_settings
 from autotrain.errors import REASON_FILE_VARIABLE, DeviceError
 from autotrain.home import home
 from autotrain.run_folder import is_run
@@ -37,8 +38,9 @@ def worker_command(entry: str, parameters_file: str, options: Sequence[str] = ()
 
 
 def worker_environment(job: Job) -> dict[str, str]:
-    """The user's environment; the hub token travels here and nowhere else."""
-    environment = {"TOKENIZERS_PARALLELISM": "true", **os.environ, "PYTHONUNBUFFERED": "1"}
+    """The user's environment, and what it lacks for speed; the hub token travels here and nowhere else."""
+    speed = {"TOKENIZERS_PARALLELISM": "true", **speed_settings(job.params, os.environ)}
+    environment = {**speed, **os.environ, "PYTHONUNBUFFERED": "1"}
     if job.params.token:
         token = job.params.token.get_secret_value()
         log.hide_secret(token)

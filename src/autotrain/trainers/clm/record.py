@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -35,6 +36,8 @@ MAY_CHANGE = frozenset(
         "early_stopping_patience",
     }
 )
+# Variables that decide how fast it goes: of the C library's allocator, of OpenMP, of the libraries for products.
+_SPEED_VARIABLES = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_")
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "datasets", "bitsandbytes", "safetensors")
 
 
@@ -89,6 +92,11 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return installed
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those of `variables` that decide how fast it goes, whoever set them."""
+    return {name: value for name, value in sorted(variables.items()) if name.startswith(_SPEED_VARIABLES)}
 
 
 def results(progress: Progress) -> dict[str, Any]:
@@ -151,6 +159,7 @@ def facts(work: Work) -> dict[str, Any]:
         "parameters": {"all": policy.num_parameters, "trained": policy.num_trainable},
         "self_test": asdict(policy.verdict),
         "device": device_name(machine.device),
+        "environment": environment(os.environ),
         "versions": versions(),
     }
 
