@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from autotrain.models.attention import (
-    Chain,
     Handle,
     UnsupportedAttentionError,
     _forest_mask,
     forest_attention,
     layout_in_use,
-    make_layout,
 )
+from autotrain.models.layout import Chain, make_layout
 from autotrain.types import Span
 
 PAIR = (Span(0, 4), Span(4, 3, 0), Span(7, 5, 0))

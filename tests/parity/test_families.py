@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers import models as families
 
-from autotrain.models.attention import make_layout
 from autotrain.models.forward import Policy
+from autotrain.models.layout import make_layout
 from autotrain.models.precision import BF16, FP32
 from autotrain.types import Batch, Span
 

@@ -8,9 +8,10 @@ from functools import partial
 from torch import Tensor, nn
 
 from autotrain import log
-from autotrain.models.attention import Layout, layout_in_use
+from autotrain.models.attention import layout_in_use
 from autotrain.models.body import pretrained_of
 from autotrain.models.head import guess_formula, log_probs
+from autotrain.models.layout import Layout
 from autotrain.models.network import Network
 from autotrain.models.padded import pad_rows
 from autotrain.models.precision import Precision

@@ -13,8 +13,9 @@ from transformers import PreTrainedModel
 
 from autotrain import log
 from autotrain.errors import TrainingError
-from autotrain.models.attention import FOREST, Layout, make_layout
+from autotrain.models.attention import FOREST
 from autotrain.models.body import attention_set_to, find_body, pretrained_of, set_attention, stock_attention_of
+from autotrain.models.layout import Layout, make_layout
 from autotrain.models.memory import MemoryEstimate, estimate_memory
 from autotrain.models.padded import pad_rows
 from autotrain.models.precision import Precision

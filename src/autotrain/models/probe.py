@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from autotrain import log
-from autotrain.models.attention import FOREST, Layout, layout_in_use, make_layout
+from autotrain.models.attention import FOREST, layout_in_use
 from autotrain.models.body import attention_set_to, set_attention, text_configs
 from autotrain.models.head import HeadFormula, finish_logits, input_width, log_probs
+from autotrain.models.layout import Layout, make_layout
 from autotrain.types import Span
 
 # Largest error allowed, relative to the largest value.  Models that can't take the layout are at 0.05 to 1.
