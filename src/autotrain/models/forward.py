@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from autotrain import log
 from autotrain.models.attention import layout_in_use
 from autotrain.models.body import pretrained_of
+from autotrain.models.fast.switch import NONE, FastPaths
 from autotrain.models.head import guess_formula, log_probs
 from autotrain.models.layout import Layout
 from autotrain.models.network import Network
@@ -22,10 +23,12 @@ from autotrain.types import Batch, LogProbs
 class Policy(Network):
     """A causal language model, perhaps with an adapter, that answers a Batch with LogProbs."""
 
-    def __init__(self, model: nn.Module, precision: Precision, longest_path: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, precision: Precision, longest_path: int | None = None, fast: FastPaths = NONE
+    ) -> None:
         pretrained = pretrained_of(model)
         formula = guess_formula(pretrained.config)
-        super().__init__(model, precision, partial(check_logits, pretrained, formula), longest_path)
+        super().__init__(model, precision, partial(check_logits, pretrained, formula), longest_path, fast)
         self._formula = formula
         if self.verdict.layout == "flat" and not self.verdict.fused_head:
             log.notice(

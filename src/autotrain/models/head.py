@@ -14,6 +14,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import PretrainedConfig
 
+from autotrain.models.kernels import ops
+
 # Logits of one chunk, in elements: 128 MB of float32 on a processor, 512 MB on an accelerator.
 _CHUNK_ELEMENTS_CPU = 2**25
 _CHUNK_ELEMENTS_ACCELERATOR = 2**27
@@ -28,6 +30,11 @@ class HeadFormula:
 
     multiply: float = 1.0
     cap: float | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether logits are the products themselves."""
+        return self.multiply == 1.0 and self.cap is None
 
 
 def guess_formula(config: PretrainedConfig) -> HeadFormula:
@@ -133,12 +140,11 @@ class _LinearLogProbs(torch.autograd.Function):
         matrix, offset = weight.to(dtype), None if bias is None else bias.to(dtype)
         for rows in _chunks(len(target), weight.shape[0], hidden.device):
             logits, slope = _logits_and_slope(hidden[rows].to(dtype), matrix, offset, formula)
-            normaliser = logits.logsumexp(dim=-1, keepdim=True)
-            result[rows] = (logits.gather(1, target[rows, None]) - normaliser)[:, 0]
-            if unit is not None:
-                unit[rows] = (_logit_gradient(logits, normaliser, target[rows], slope, formula).to(dtype) @ matrix).to(
-                    unit.dtype
-                )
+            if unit is None:
+                result[rows] = ops.log_prob(logits, target[rows])
+                continue
+            result[rows] = ops.log_prob_and_gradient_(logits, target[rows])
+            unit[rows] = (_before_finish(logits, slope, formula).to(dtype) @ matrix).to(unit.dtype)
         if unit is not None:
             ctx.save_for_backward(unit)
         elif ctx.is_trained:
@@ -166,22 +172,28 @@ def _trained_backward(
     for rows in _chunks(len(target), weight.shape[0], hidden.device):
         inputs = hidden[rows].to(dtype)
         logits, slope = _logits_and_slope(inputs, matrix, offset, formula)
-        by_logit = _logit_gradient(logits, logits.logsumexp(dim=-1, keepdim=True), target[rows], slope, formula)
-        by_logit.mul_(gradient[rows, None])
+        ops.log_prob_and_gradient_(logits, target[rows])
+        by_logit = _before_finish(logits, slope, formula).mul_(gradient[rows, None])
         product = by_logit.to(dtype)
         grad_weight += product.T @ inputs
         if grad_hidden is not None:
             grad_hidden[rows] = (product @ matrix).to(grad_hidden.dtype)
         if grad_bias is not None:
-            grad_bias += by_logit.sum(dim=0)
+            grad_bias += by_logit.sum(dim=0, dtype=torch.float32)
     return grad_hidden, grad_weight, grad_bias
 
 
 def _logits_and_slope(
     hidden: Tensor, weight: Tensor, bias: Tensor | None, formula: HeadFormula
 ) -> tuple[Tensor, Tensor | None]:
-    """Float32 logits of a chunk, and the derivative of the cap, 1 - (l / cap)^2, if there is one."""
-    logits = functional.linear(hidden, weight, bias).float()
+    """Logits of a chunk, and the derivative of the cap, 1 - (l / cap)^2, if there is one.
+
+    They are of the products' type where nothing is done to them, and float32 where they are scaled or capped.
+    """
+    logits = functional.linear(hidden, weight, bias)
+    if formula.is_plain:
+        return logits, None
+    logits = logits.float()
     if formula.multiply != 1.0:
         logits = logits * formula.multiply
     if formula.cap is None:
@@ -190,12 +202,8 @@ def _logits_and_slope(
     return share * formula.cap, 1 - share * share
 
 
-def _logit_gradient(
-    logits: Tensor, normaliser: Tensor, target: Tensor, slope: Tensor | None, formula: HeadFormula
-) -> Tensor:
-    """d log p[target] / d (h W^T + b), in place of `logits`."""
-    gradient = logits.sub_(normaliser).exp_().neg_()
-    gradient.scatter_add_(1, target[:, None], torch.ones_like(normaliser))
+def _before_finish(gradient: Tensor, slope: Tensor | None, formula: HeadFormula) -> Tensor:
+    """From d / d logits to d / d (h W^T + b), in place."""
     if slope is not None:
         gradient.mul_(slope)
     return gradient.mul_(formula.multiply) if formula.multiply != 1.0 else gradient

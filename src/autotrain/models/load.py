@@ -26,6 +26,8 @@ from autotrain.errors import ModelError
 from autotrain.models.adapters import add_adapter, leave_casting_to_autocast
 from autotrain.models.embeddings import grow_to
 from autotrain.models.failures import explained
+from autotrain.models.fast.onednn import use_onednn
+from autotrain.models.fast.switch import fast_paths_of
 from autotrain.models.forward import Policy
 from autotrain.models.network import Network
 from autotrain.models.precision import Precision, choose_device, choose_precision
@@ -107,6 +109,8 @@ def load_model(
     adapter and the same new score head; a base's own head of one score is kept.  pad_token_id: with head "score", what
     `choose_pad` found.  Raises ModelError.
     """
+    fast = fast_paths_of(params)
+    use_onednn(fast.onednn and device.type == "cpu")
     config = read_model_config(source, _token(params))
     if head == "score":
         check_has_scores(config, source)
@@ -121,9 +125,9 @@ def load_model(
         adapted = add_adapter(model, params, new_token_ids, has_scores=head == "score")
         if precision.autocast:
             leave_casting_to_autocast(adapted)
-        return kind(adapted, precision, _rope_limit(config))
+        return kind(adapted, precision, _rope_limit(config), fast)
     model.requires_grad_(True)
-    return kind(model, precision, _rope_limit(config))
+    return kind(model, precision, _rope_limit(config), fast)
 
 
 def load_frozen(
@@ -141,7 +145,7 @@ def load_frozen(
         params, source, config, head="causal", dtype=precision.compute, device=device, quantization=quantization
     )
     grow_to(model, vocabulary_size)
-    return Policy(model.requires_grad_(False), precision, _rope_limit(config)).eval()
+    return Policy(model.requires_grad_(False), precision, _rope_limit(config), fast_paths_of(params)).eval()
 
 
 def _token(params: LLMTrainingParams) -> str | None:

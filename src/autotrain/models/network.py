@@ -5,6 +5,7 @@ Legend: N tokens, H hidden size, R rows of T tokens.
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,11 +16,13 @@ from autotrain import log
 from autotrain.errors import TrainingError
 from autotrain.models.attention import FOREST
 from autotrain.models.body import attention_set_to, find_body, pretrained_of, set_attention, stock_attention_of
+from autotrain.models.fast.body import FastBody, find_fast_body
+from autotrain.models.fast.switch import NONE, FastPaths
 from autotrain.models.layout import Layout, make_layout
 from autotrain.models.memory import MemoryEstimate, estimate_memory
 from autotrain.models.padded import pad_rows
 from autotrain.models.precision import Precision
-from autotrain.models.probe import CheckHead, flat_hidden, probe
+from autotrain.models.probe import CheckHead, flat_hidden, probe, same_hidden
 from autotrain.types import Batch
 
 
@@ -28,11 +31,16 @@ class Network(nn.Module):
 
     model: the Hugging Face or PEFT model.  verdict: what the self-test found.
     row_sizes: where rows are padded, the lengths they may have (none: as long as the longest of the batch).
-    longest_path: the most tokens that a path may have, None for any.
+    longest_path: the most tokens that a path may have, None for any.  fast: which fast paths may be taken.
     """
 
     def __init__(
-        self, model: nn.Module, precision: Precision, check_head: CheckHead, longest_path: int | None = None
+        self,
+        model: nn.Module,
+        precision: Precision,
+        check_head: CheckHead,
+        longest_path: int | None = None,
+        fast: FastPaths = NONE,
     ) -> None:
         super().__init__()
         self.model = model
@@ -43,6 +51,7 @@ class Network(nn.Module):
         body = find_body(self.pretrained)
         self.verdict = probe(self.pretrained, body, check_head, stock=self._stock, autocast=self._probe_autocast)
         set_attention(self.pretrained, FOREST if self.verdict.layout == "flat" else self._stock)
+        self._fast_body = self._tested_fast_body(body) if fast.layer and self.verdict.layout == "flat" else None
 
     @property
     def pretrained(self) -> PreTrainedModel:
@@ -92,11 +101,34 @@ class Network(nn.Module):
         """(len(tokens), H): what the head is given at the tokens with these indices in the batch."""
         if self.verdict.layout == "flat":
             ids, positions = batch.input_ids.to(self.device), batch.position_ids.to(self.device)
-            return flat_hidden(self._body, ids, positions, layout).index_select(0, tokens.to(self.device))
+            return self._flat_hidden(ids, positions, layout).index_select(0, tokens.to(self.device))
         rows = pad_rows(batch.spans, self.row_sizes)
         ids = batch.input_ids[rows.token].to(self.device)  # (R, T)
         cells = (rows.row[tokens] * ids.shape[1] + rows.column[tokens]).to(self.device)
         return self._body(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1).index_select(0, cells)
+
+    def _flat_hidden(self, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+        if self._fast_body is not None:
+            return self._fast_body.hidden(ids, positions, layout)
+        return flat_hidden(self._body, ids, positions, layout)
+
+    @property
+    def fast_layers(self) -> bool:
+        """Whether decoder layers are run as one function each."""
+        return self._fast_body is not None
+
+    def checkpoint_layers(self, number: int) -> None:
+        """Compute so many of the fast layers again in the backward pass instead of keeping what they made."""
+        if self._fast_body is not None:
+            self._fast_body = replace(self._fast_body, num_checkpointed=number)
+
+    def _tested_fast_body(self, body: nn.Module | None) -> FastBody | None:
+        """Where this model can be run layer by layer through our own functions and comes out the same, that."""
+        fast_body = find_fast_body(body) if self.device.type == "cpu" else None
+        if fast_body is None or body is None:
+            return None
+        agrees = same_hidden(fast_body.hidden, self.pretrained, body, self._probe_autocast)
+        return fast_body if agrees else None
 
     @property
     def _body(self) -> nn.Module:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from autotrain import log
 from autotrain.errors import DeviceError
@@ -62,3 +63,9 @@ def _fast_precision(device: torch.device) -> Precision:
     if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return BF16
     return FP32
+
+
+def compute_dtype(values: Tensor) -> torch.dtype:
+    """The type that products with `values` are taken in."""
+    device_type = values.device.type
+    return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else values.dtype

@@ -18,6 +18,7 @@ from autotrain.models.attention import FOREST, layout_in_use
 from autotrain.models.body import attention_set_to, set_attention, text_configs
 from autotrain.models.head import HeadFormula, finish_logits, input_width, log_probs
 from autotrain.models.layout import Layout, make_layout
+from autotrain.models.precision import compute_dtype
 from autotrain.types import Span
 
 # Largest error allowed, relative to the largest value.  Models that can't take the layout are at 0.05 to 1.
@@ -90,6 +91,10 @@ def _random_ids(model: PreTrainedModel) -> Tensor:
     return ids.to(weight.device)
 
 
+def _positions() -> Tensor:
+    return torch.cat([torch.arange(6), torch.arange(6, 11), torch.arange(6, 10), torch.arange(7)])
+
+
 def _tokens(path: Sequence[int]) -> Tensor:
     return torch.cat([torch.arange(_SPANS[i].start, _SPANS[i].start + _SPANS[i].length) for i in path])
 
@@ -110,7 +115,7 @@ def _layout_error(model: PreTrainedModel, body: nn.Module, ids: Tensor, rows: Se
         return None, "its attention works in chunks of the row"
     before = str(model.config._attn_implementation)  # pyright: ignore[reportPrivateUsage]
     layout = make_layout(_SPANS)
-    positions = torch.cat([torch.arange(6), torch.arange(6, 11), torch.arange(6, 10), torch.arange(7)]).to(ids.device)
+    positions = _positions().to(ids.device)
     try:
         if not set_attention(model, FOREST):
             return None, "its attention can't be exchanged"
@@ -126,6 +131,17 @@ def _layout_error(model: PreTrainedModel, body: nn.Module, ids: Tensor, rows: Se
         return None, "none of its layers uses the attention interface"
     error = max(relative_error(flat[_tokens(path)], row) for path, row in zip(_PATHS, rows, strict=True))
     return error, "" if error <= TOLERANCE[compute_dtype(flat)] else f"its hidden states differ by {error:.1e}"
+
+
+def same_hidden(
+    other: Callable[[Tensor, Tensor, Layout], Tensor], model: PreTrainedModel, body: nn.Module, autocast: Autocast
+) -> bool:
+    """Whether `other` makes the same hidden states (N, H) of the self-test's forest as the model's body does."""
+    ids, layout = _random_ids(model), make_layout(_SPANS)
+    positions = _positions().to(ids.device)
+    with undisturbed(model), torch.no_grad(), autocast(), attention_set_to(model, FOREST), _short_windows(model):
+        expected = flat_hidden(body, ids, positions, layout)
+        return relative_error(other(ids, positions, layout), expected) <= TOLERANCE[compute_dtype(expected)]
 
 
 def check_logits(model: PreTrainedModel, formula: HeadFormula, hidden: Tensor, logits: Tensor) -> tuple[float | None, str]:
@@ -147,12 +163,6 @@ def relative_error(value: Tensor, expected: Tensor) -> float:
     """Largest difference, relative to the largest value."""
     error = (value.float() - expected.float()).abs().max() / expected.float().abs().max()
     return float(error) if torch.isfinite(error) else float("inf")
-
-
-def compute_dtype(values: Tensor) -> torch.dtype:
-    """The type that products with `values` are taken in."""
-    device_type = values.device.type
-    return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else values.dtype
 
 
 @contextmanager

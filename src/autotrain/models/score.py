@@ -20,9 +20,10 @@ from autotrain import log
 from autotrain.base_models import ModelSource
 from autotrain.errors import ModelError
 from autotrain.models.body import pretrained_of
+from autotrain.models.fast.switch import NONE, FastPaths
 from autotrain.models.network import Network
-from autotrain.models.precision import Precision
-from autotrain.models.probe import TOLERANCE, compute_dtype
+from autotrain.models.precision import Precision, compute_dtype
+from autotrain.models.probe import TOLERANCE
 from autotrain.types import Batch, Scores
 
 SCORE_HEAD = "score"
@@ -36,11 +37,13 @@ class ScorePolicy(Network):
     Raises ModelError where the head isn't one, or where the model does more with it than we know.
     """
 
-    def __init__(self, model: nn.Module, precision: Precision, longest_path: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, precision: Precision, longest_path: int | None = None, fast: FastPaths = NONE
+    ) -> None:
         pretrained = pretrained_of(model)
         head = _find_head(pretrained)
         head.float()  # a bfloat16 score has three digits, and what counts is the difference of two
-        super().__init__(model, precision, partial(_check_score, head), longest_path)
+        super().__init__(model, precision, partial(_check_score, head), longest_path, fast)
         if not self.verdict.fused_head:
             raise ModelError(
                 f"base_model: a {pretrained.config.model_type} model can't be a reward model: {self.verdict.reason}"

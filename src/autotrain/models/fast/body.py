@@ -1,0 +1,126 @@
+"""The body of a model of the Llama family, run layer by layer through `run_layer`.
+
+It reads the weights where transformers and PEFT hold them and changes neither, so saving, loading and generation are
+theirs.  The self-test (models/probe) compares it with the model's own before it is used.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autotrain.models.fast.attention import Heads
+from autotrain.models.fast.layer import Layer, Norm, Setting, run_layer
+from autotrain.models.fast.linear import Adapter, Group, Linear
+from autotrain.models.layout import Layout
+from autotrain.models.precision import compute_dtype
+
+# Bodies whose layers are: norm, q k v, rotation, attention, o, norm, gate and up, silu, down.
+FAMILIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
+_QUERIES = ("q_proj", "k_proj", "v_proj")
+
+
+@dataclass(frozen=True)
+class FastBody:
+    """body: transformers' own.  num_checkpointed: so many of the first layers are computed again in the backward pass."""
+
+    body: Any
+    num_checkpointed: int = 0
+
+    def hidden(self, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+        """(N, H) hidden states, the final norm included.  ids, positions: (N,)."""
+        body = self.body
+        hidden = body.embed_tokens(ids)  # (N, H)
+        cos, sin = body.rotary_emb(hidden[None], positions[None])
+        dtype = compute_dtype(hidden)
+        # Drawn from torch's generator, as dropout would: checkpoints keep its state.
+        seed = int(torch.randint(2**40, (1,))) if body.training and _has_dropout(body) else 0
+        with torch.autocast(hidden.device.type, enabled=False):
+            for index, module in enumerate(body.layers):
+                recompute = index < self.num_checkpointed
+                setting = Setting(layout, cos[0], sin[0], dtype, seed + 4 * index, recompute)
+                hidden = run_layer(read_layer(module, body.config), hidden, setting)
+            return body.norm(hidden)
+
+
+def find_fast_body(body: nn.Module | None) -> FastBody | None:
+    """None where the model isn't of a known family, or holds something in it that we don't compute."""
+    if type(body).__name__ not in FAMILIES or not type(body).__module__.startswith("transformers.models."):
+        return None
+    fast = FastBody(body)
+    return fast if all(_is_known(layer) for layer in fast.body.layers) else None
+
+
+def _is_known(layer: Any) -> bool:
+    attention, mlp = layer.self_attn, layer.mlp
+    linears = [getattr(attention, name) for name in (*_QUERIES, "o_proj")]
+    linears += [mlp.gate_proj, mlp.up_proj, mlp.down_proj]
+    return type(mlp.act_fn).__name__ in ("SiLU", "SiLUActivation") and all(_is_known_linear(one) for one in linears)
+
+
+def _is_known_linear(module: Any) -> bool:
+    """A dense matrix, alone or under plain LoRA with one adapter."""
+    if type(module) is nn.Linear:
+        return True
+    if not _is_lora(module):
+        return False
+    return type(module.base_layer) is nn.Linear and list(module.lora_A) == ["default"] and not module.lora_variant
+
+
+def _is_lora(module: Any) -> bool:
+    from peft.tuners.lora.layer import Linear as LoraLinear
+
+    return isinstance(module, LoraLinear)
+
+
+def read_layer(module: Any, config: Any) -> Layer:
+    """A decoder layer as it stands: adapters that are switched off are left out."""
+    attention, mlp = module.self_attn, module.mlp
+    return Layer(
+        before_attention=_norm(module.input_layernorm),
+        before_mlp=_norm(module.post_attention_layernorm),
+        query_norm=_norm(attention.q_norm) if "q_norm" in attention._modules else None,
+        key_norm=_norm(attention.k_norm) if "k_norm" in attention._modules else None,
+        inputs=_group(*(attention._modules[name] for name in _QUERIES)),
+        output=_group(attention.o_proj),
+        gates=_group(mlp.gate_proj, mlp.up_proj),
+        down=_group(mlp.down_proj),
+        heads=_heads(attention, config),
+    )
+
+
+def _heads(attention: Any, config: Any) -> Heads:
+    is_windowed = config.model_type == "mistral" or getattr(attention, "layer_type", None) == "sliding_attention"
+    window = config.sliding_window if is_windowed else None
+    return Heads(config.num_attention_heads, config.num_key_value_heads, attention.scaling, window)
+
+
+def _norm(module: Any) -> Norm:
+    return Norm(module.weight, module.variance_epsilon)
+
+
+def _group(*modules: Any) -> Group:
+    linears = tuple(_linear(module) for module in modules)
+    return Group(linears, max(_dropout(module) for module in modules))
+
+
+def _linear(module: Any) -> Linear:
+    if type(module) is nn.Linear:
+        return Linear(module.weight.to, module.weight, module.bias, None)
+    base = module.base_layer
+    if module.disable_adapters or module.merged:
+        return Linear(base.weight.to, base.weight, base.bias, None)
+    down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
+    return Linear(base.weight.to, base.weight, base.bias, Adapter(down, up, module.scaling["default"]))
+
+
+def _dropout(module: Any) -> float:
+    if type(module) is nn.Linear or module.disable_adapters or not module.training:
+        return 0.0
+    dropout = module.lora_dropout["default"]
+    return float(dropout.p) if isinstance(dropout, nn.Dropout) else 0.0
+
+
+def _has_dropout(body: Any) -> bool:
+    return any(isinstance(module, nn.Dropout) and module.p > 0 for module in body.modules())
