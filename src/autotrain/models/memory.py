@@ -13,6 +13,32 @@ _FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
+class LayerSizes:
+    """Sizes of a decoder layer and their number.  queries, keys: heads of each kind times their size."""
+
+    num_layers: int
+    hidden: int
+    inner: int
+    queries: int
+    keys: int
+
+
+def layer_sizes(config: PretrainedConfig) -> LayerSizes:
+    """Read from the names that families use; 0 for what a family doesn't have."""
+    fields: dict[str, Any] = config.get_text_config().to_dict()
+    hidden = _size(fields, "hidden_size", "n_embd", "d_model")
+    heads = _size(fields, "num_attention_heads", "n_head", "n_heads") or 1
+    head_size = _size(fields, "head_dim") or hidden // heads
+    return LayerSizes(
+        num_layers=_size(fields, "num_hidden_layers", "n_layer", "n_layers"),
+        hidden=hidden,
+        inner=_size(fields, "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden,
+        queries=heads * head_size,
+        keys=(_size(fields, "num_key_value_heads") or heads) * head_size,
+    )
+
+
+@dataclass(frozen=True)
 class MemoryEstimate:
     """All in bytes.  weights: as they are held.  gradients: of what is trained.
 
@@ -36,12 +62,9 @@ def estimate_memory(model: nn.Module, config: PretrainedConfig, compute_bytes: i
     """compute_bytes: size of one value in the precision of the computation."""
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    layer = _layer_bytes(config, compute_bytes, has_adapter=has_adapter)
-    fields = config.get_text_config().to_dict()
-    hidden, num_layers = (
-        _size(fields, "hidden_size", "n_embd", "d_model"),
-        _size(fields, "num_hidden_layers", "n_layer", "n_layers"),
-    )
+    sizes = layer_sizes(config)
+    layer = _layer_bytes(sizes, compute_bytes, has_adapter=has_adapter)
+    hidden, num_layers = sizes.hidden, sizes.num_layers
     # Input, embedding, final norm (in float32) and, for each prediction, its row and the row's gradient.
     ends = hidden * (4 * _FLOAT32_BYTES + 2 * compute_bytes)
     return MemoryEstimate(
@@ -53,13 +76,8 @@ def estimate_memory(model: nn.Module, config: PretrainedConfig, compute_bytes: i
     )
 
 
-def _layer_bytes(config: PretrainedConfig, compute_bytes: int, *, has_adapter: bool) -> int:
-    fields: dict[str, Any] = config.get_text_config().to_dict()
-    hidden = _size(fields, "hidden_size", "n_embd", "d_model")
-    inner = _size(fields, "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden
-    heads = _size(fields, "num_attention_heads", "n_head", "n_heads") or 1
-    head_size = _size(fields, "head_dim") or hidden // heads
-    queries, keys = heads * head_size, (_size(fields, "num_key_value_heads") or heads) * head_size
+def _layer_bytes(sizes: LayerSizes, compute_bytes: int, *, has_adapter: bool) -> int:
+    hidden, inner, queries, keys = sizes.hidden, sizes.inner, sizes.queries, sizes.keys
     # Both norms' outputs and residuals; q, k before and after rotation, v; what attention returns; gate, up, their products.
     values = 4 * hidden + 3 * queries + 3 * keys + 4 * inner
     norms = 4 * hidden * _FLOAT32_BYTES

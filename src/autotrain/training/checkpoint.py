@@ -38,12 +38,14 @@ class Progress:
 
     validated: whether what follows this step (validation, samples) was done before the checkpoint was written.
     token_budget: tokens of a micro-batch, as lowered so far.  The `_bytes` are lengths of the run's files.
+    num_attended_tokens: summed over the tokens, how many tokens each looked at.
     """
 
     step: int = 0
     validated: bool = False
     num_tokens: int = 0
     num_trained_tokens: int = 0
+    num_attended_tokens: int = 0
     train_seconds: float = 0.0
     train_cpu_seconds: float = 0.0
     token_budget: int = 0

@@ -162,6 +162,7 @@ class Loop:
             validated=False,
             num_tokens=self.progress.num_tokens + result.num_tokens,
             num_trained_tokens=self.progress.num_trained_tokens + result.counts.tokens,
+            num_attended_tokens=self.progress.num_attended_tokens + result.num_attended_tokens,
             train_seconds=self.progress.train_seconds + time.perf_counter() - started,
             train_cpu_seconds=self.progress.train_cpu_seconds + time.process_time() - cpu_started,
             token_budget=result.token_budget,

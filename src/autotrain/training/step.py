@@ -12,6 +12,7 @@ from autotrain.data.store import ExampleStore
 from autotrain.errors import TrainingError
 from autotrain.objectives.base import Objective
 from autotrain.training.checkpoint import random_states, restore_random_states
+from autotrain.training.rate import attended_tokens
 from autotrain.types import Batch, Counts, Facts, LogProbs, Loss, Scores
 
 Predict = Callable[[Batch], Any]
@@ -32,12 +33,16 @@ class Examples:
 
 @dataclass(frozen=True)
 class StepResult:
-    """loss and metrics: means over the whole step.  token_budget: as it was in the end."""
+    """loss and metrics: means over the whole step.  token_budget: as it was in the end.
+
+    num_attended_tokens: summed over the tokens, how many tokens each looks at.
+    """
 
     loss: float
     metrics: Mapping[str, float]
     counts: Counts
     num_tokens: int
+    num_attended_tokens: int
     token_budget: int
 
 
@@ -111,14 +116,15 @@ def accumulate(
     """
     num_tokens = [int(examples.store.num_tokens[index]) for index in indices]
     parts = [[indices[place] for place in part] for part in cut(range(len(indices)), num_tokens, token_budget)]
-    counts = count(examples.store[index] for index in indices)
+    rows = [examples.store[index] for index in indices]
+    counts = count(rows)
     step = _prepare(policy, objective, examples, counts, parts)
     sums: dict[str, float] = {"loss": 0.0}
     for share in step.shares():
         if share.value.requires_grad:
             torch.autograd.backward(scale(share.value))
         _add(sums, share)
-    return StepResult(sums.pop("loss"), sums, counts, sum(num_tokens), token_budget)
+    return StepResult(sums.pop("loss"), sums, counts, sum(num_tokens), attended_tokens(rows), token_budget)
 
 
 def _add(sums: dict[str, float], share: Loss) -> None:

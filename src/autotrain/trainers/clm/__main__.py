@@ -7,8 +7,10 @@ import argparse
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,12 +24,13 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the entry that `argv` names; returns the exit code."""
+    started = time.monotonic()
     arguments = list(sys.argv[1:] if argv is None else argv)
     entry = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "train"
     log.start_logging()
     log.hide_secret(os.environ.get("HF_TOKEN"))
     try:
-        return _entry(entry)(arguments)
+        return _entry(entry, started)(arguments)
     except AutoTrainError as error:
         _say(str(error))
         return error.exit_code
@@ -47,18 +50,18 @@ def _say(reason: str) -> None:
         Path(file).write_text(log.mask(reason), encoding="utf-8")
 
 
-def _entry(name: str) -> Callable[[list[str]], int]:
+def _entry(name: str, started: float) -> Callable[[list[str]], int]:
     if name == "generate":
         from autotrain.trainers.clm.generate import main as generate
 
         return generate
-    entries: dict[str, Callable[[list[str]], int]] = {"train": _train, "inspect": _inspect}
+    entries: dict[str, Callable[[list[str]], int]] = {"train": partial(_train, started=started), "inspect": _inspect}
     if name not in entries:
         raise ConfigError(f"no worker entry '{name}'; there are train, inspect, generate")
     return entries[name]
 
 
-def _train(arguments: list[str]) -> int:
+def _train(arguments: list[str], *, started: float) -> int:
     options = _options().parse_args(arguments)
     params = read_params(Path(options.training_config))
     folder = Path(params.project_name)
@@ -69,7 +72,7 @@ def _train(arguments: list[str]) -> int:
         return 0
     from autotrain.trainers.clm.train import train
 
-    train(params, resume=options.resume, overwrite=options.overwrite)
+    train(params, resume=options.resume, overwrite=options.overwrite, started=started)
     return 0
 
 

@@ -19,7 +19,7 @@ from autotrain.training.checkpoint import Progress, read_checkpoint
 from autotrain.training.metrics import read_json_lines
 
 
-def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, Any], start_seconds: float) -> None:
+def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, Any], start: record.Start) -> None:
     """Write the best weights, merged if asked for, with card and record; can be done again after an interruption."""
     folder, params, policy = run.path, work.params, work.ready.policy
     run.set_stage(FINISHING)
@@ -31,7 +31,8 @@ def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, A
         log.info("merging the adapter into the base model ...")
         merge_adapter(work.source, folder, folder)
     samples = _before_and_after(folder, progress.best_step or progress.step)
-    timings = record.timings(progress, start_seconds, time.monotonic() - work.started)
+    floor_seconds = record.floor_seconds(work, progress)
+    timings = record.timings(progress, start, time.monotonic() - work.started, floor_seconds)
     validations = _before_and_best(folder, progress.best_step)
     whole = {
         **facts,

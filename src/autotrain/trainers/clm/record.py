@@ -5,7 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ import torch
 
 from autotrain import __version__
 from autotrain.errors import RunFolderError
+from autotrain.models.reference import LiveReference
 from autotrain.run_folder import RUN_FILE, write_json
 from autotrain.trainers.clm.params import PARAMS_FILE, LLMTrainingParams
 from autotrain.trainers.clm.work import Work
 from autotrain.training.checkpoint import Progress
+from autotrain.training.floor import Amount, training_flops
+from autotrain.training.rate import matmul_rate, shapes_of
 
 # What may change between the parts of a run without changing its numbers.
 MAY_CHANGE = frozenset(
@@ -113,15 +116,43 @@ def results(progress: Progress) -> dict[str, Any]:
     }
 
 
-def timings(progress: Progress, start_seconds: float, total_seconds: float) -> dict[str, float]:
-    """Seconds; `train_*` count optimizer steps only, over all parts of the run."""
+@dataclass(frozen=True)
+class Start:
+    """What passed from the start of the program to the first step: seconds, and CPU seconds of the process."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def timings(progress: Progress, start: Start, total_seconds: float, floor_seconds: float | None) -> dict[str, Any]:
+    """Seconds; `train_*`, `tokens` and `trained_tokens` count optimizer steps only, over all parts of the run.
+
+    floor_seconds: the least time for these steps, None where it isn't known.
+    """
+    seconds = progress.train_seconds
     return {
-        "start_seconds": round(start_seconds, 3),
-        "train_seconds": round(progress.train_seconds, 3),
+        "start_seconds": round(start.seconds, 3),
+        "start_cpu_seconds": round(start.cpu_seconds, 3),
+        "train_seconds": round(seconds, 3),
         "train_cpu_seconds": round(progress.train_cpu_seconds, 3),
         "total_seconds": round(total_seconds, 3),
-        "tokens_per_second": round(progress.num_tokens / progress.train_seconds, 1) if progress.train_seconds else 0.0,
+        "tokens": progress.num_tokens,
+        "trained_tokens": progress.num_trained_tokens,
+        "tokens_per_second": round(progress.num_tokens / seconds, 1) if seconds else 0.0,
+        "floor_share": round(floor_seconds / seconds, 4) if floor_seconds is not None and seconds else None,
     }
+
+
+def floor_seconds(work: Work, progress: Progress) -> float | None:
+    """The least time for the steps so far on this machine, None where the model's operations can't be counted."""
+    policy, reference = work.ready.policy, work.comparison.reference
+    shapes = shapes_of(policy)
+    if shapes is None:
+        return None
+    amount = Amount(progress.num_tokens, progress.num_trained_tokens, progress.num_attended_tokens)
+    has_reference = isinstance(reference, LiveReference)
+    flops = training_flops(shapes, amount, trains_base=not policy.has_adapter, has_reference=has_reference)
+    return flops / matmul_rate(policy)
 
 
 def device_name(device: torch.device) -> str:

@@ -46,12 +46,13 @@ from autotrain.training.terminal import Terminal
 from autotrain.training.trackers import check_trackers
 
 
-def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool) -> None:
+def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: float | None = None) -> None:
     """Fine-tune as `params` say.  Until every check has passed, nothing is written.
 
+    started: seconds of the monotonic clock when the program began, None for now.
     Raises UserError (nothing was written), TrainingError (the run failed), Interrupted (saved).
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     quiet_libraries()
     for line in ineffective(params):
         log.notice(line)
@@ -116,8 +117,8 @@ def _run_in(run: RunFolder, work: Work, stop: StopSignal) -> None:
     facts = record.facts(work)
     record.write(run.path, facts)
     try:
-        loop, start_seconds = _fit(run, work, progress, stop)
-        finish(run, work, loop.progress, facts, start_seconds)
+        loop, start = _fit(run, work, progress, stop)
+        finish(run, work, loop.progress, facts, start)
         is_complete = loop.progress.stopped_early or loop.progress.step == total_steps
         run.set_state(FINISHED if is_complete else STOPPED, loop.progress.step, total_steps)
     except (Interrupted, KeyboardInterrupt) as error:
@@ -132,8 +133,8 @@ def _run_in(run: RunFolder, work: Work, stop: StopSignal) -> None:
         run.release()
 
 
-def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tuple[Loop, float]:
-    """Returns the loop after its last step, and the seconds from the start of the program to its first."""
+def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tuple[Loop, record.Start]:
+    """Returns the loop after its last step, and what passed before its first."""
     data = work.data
     train = work.comparison.examples(data.train, "train")
     valid = work.comparison.examples(data.valid, "valid") if data.valid is not None else None
@@ -144,10 +145,10 @@ def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tu
         loop = Loop(parts, train, valid, answer, progress, stop)
         if work.checkpoint:
             loop.restore(work.checkpoint)
-        start_seconds = time.monotonic() - work.started
+        start = record.Start(time.monotonic() - work.started, time.process_time())
         with closing(parts):
             loop.run()
-    return loop, start_seconds
+    return loop, start
 
 
 def _sampler(work: Work) -> Callable[[], Samples]:
