@@ -8,8 +8,10 @@ them inside an autograd function.  A name that ends with _ writes into its argum
 import torch
 from torch import Tensor
 
-from autotrain.models.kernels import plain
+from autotrain.models.kernels import library, native, plain
 from autotrain.models.kernels.hashing import keys_of
+
+_MAX_DROPPED = 2**33
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float, out_dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -17,6 +19,9 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float, out_dtype: torch.dtype) -> t
 
     x: (N, H).  weight: (H,).  Returns (N, H) of out_dtype, and 1 / rms, (N,) float32.
     """
+    kernels = library.loaded()
+    if kernels and native.can_take(x, weight):
+        return native.rms_norm(kernels, x, weight, eps, out_dtype)
     return plain.rms_norm(x, weight, eps, out_dtype)
 
 
@@ -24,6 +29,9 @@ def add_rms_norm(
     x: Tensor, delta: Tensor, weight: Tensor, eps: float, out_dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x + delta, and its norm.  x, delta: (N, H).  Returns the sum (N, H) of x's type, and what rms_norm returns."""
+    kernels = library.loaded()
+    if kernels and native.can_take(x, delta, weight) and x.dtype == delta.dtype:
+        return native.add_rms_norm(kernels, x, delta, weight, eps, out_dtype)
     return plain.add_rms_norm(x, delta, weight, eps, out_dtype)
 
 
@@ -40,11 +48,18 @@ def rms_norm_backward(
 
     Returns (N, H) of x's type, and the weight's gradient, (H,) float32, if it is needed.
     """
+    kernels = library.loaded()
+    like_x = x if residual_grad is None else residual_grad
+    if kernels and native.can_take(grad, x, weight, rstd, like_x) and x.dtype == like_x.dtype:
+        return native.rms_norm_backward(kernels, grad, x, weight, rstd, residual_grad, needs_weight)
     return plain.rms_norm_backward(grad, x, weight, rstd, residual_grad, needs_weight)
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up.  All (N, I)."""
+    kernels = library.loaded()
+    if kernels and native.can_take(gate, up) and gate.dtype == up.dtype:
+        return native.swiglu(kernels, gate, up)
     return plain.swiglu(gate, up)
 
 
@@ -55,6 +70,10 @@ def swiglu_backward(
 
     out: where to write the two gradients, say the two halves of one (N, 2 I); they may be gate and up themselves.
     """
+    kernels = library.loaded()
+    tensors = (grad, gate, up, *(out or ()))
+    if kernels and native.can_take(*tensors) and all(tensor.dtype == gate.dtype for tensor in tensors):
+        return native.swiglu_backward(kernels, grad, gate, up, out)
     return plain.swiglu_backward(grad, gate, up, out)
 
 
@@ -63,6 +82,9 @@ def rope_(x: Tensor, num_heads: int, cos: Tensor, sin: Tensor, *, inverse: bool 
 
     x: (N, num_heads * D).  cos, sin: (N, D).  inverse: the transpose, which the backward pass applies to the gradient.
     """
+    kernels = library.loaded()
+    if kernels and native.can_take(x, cos, sin) and cos.dtype == sin.dtype:
+        return native.rope_(kernels, x, num_heads, cos, sin, inverse)
     return plain.rope_(x, num_heads, cos, sin, inverse)
 
 
@@ -108,4 +130,10 @@ def dropout(x: Tensor, probability: float, seed: int, add_to: Tensor | None = No
     Element i of x, counted flat, is dropped by a hash of (seed, i), the same with the kernel and without: to go backward,
     call it on the gradient with the same seed.  x: any shape, 2^33 elements at most.  add_to: the result is added to it.
     """
-    return plain.dropout(x, probability, keys_of(seed), add_to)
+    if not 0 <= probability < 1 or x.numel() > _MAX_DROPPED:
+        raise ValueError(f"dropout of {x.numel()} elements with probability {probability}: at most 2^33, and in [0, 1)")
+    kernels, keys = library.loaded(), keys_of(seed)
+    tensors = (x,) if add_to is None else (x, add_to)
+    if kernels and native.can_take(*tensors) and all(map(native.is_in_rows, tensors)):
+        return native.dropout(kernels, x, probability, keys, add_to)
+    return plain.dropout(x, probability, keys, add_to)

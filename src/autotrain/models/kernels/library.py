@@ -1,0 +1,146 @@
+"""The compiled kernels: built at first use, cached under AutoTrain's home, checked against their twins, loaded once."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from autotrain import log
+from autotrain.home import home
+from autotrain.models.kernels import native, selftest
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+_COMPILERS = ("c++", "g++", "clang++")
+_BUILD_SECONDS = 120
+# No reordering of sums beyond what the source asks for, no contraction: the numbers are the same on every machine.
+_FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-fPIC"),
+    *("-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"),
+)
+# What tells one processor from another in /proc/cpuinfo, for -march=native.
+_CPU_LINES = re.compile(r"^(vendor_id|cpu family|model|model name|stepping|flags|Features|CPU \w+)\s*:.*$", re.MULTILINE)
+_OPENMP_FILE = re.compile(r"\S+/lib(?:gomp|iomp5|omp)[^/\s]*\.so[^/\s]*$", re.MULTILINE)
+
+
+class KernelsUnusableError(RuntimeError):
+    """There is no compiler, the build fails, or what was built can't be loaded."""
+
+
+_is_allowed: list[bool] = [True]
+_kernels: list[native.Kernels | None] = []  # empty until the first use
+
+
+def allow(is_allowed: bool) -> None:
+    """Whether kernels may be used at all in this process; from the start they may."""
+    _is_allowed[0] = is_allowed
+
+
+def loaded() -> native.Kernels | None:
+    """The kernels, or None where the plain twins are to be used.  The first call builds and checks them: some seconds."""
+    if not _is_allowed[0]:
+        return None
+    if not _kernels:
+        _kernels.append(_load())
+    return _kernels[0]
+
+
+def _load() -> native.Kernels | None:
+    try:
+        kernels = load_built(build(home() / "kernels"))
+    except (KernelsUnusableError, OSError, subprocess.SubprocessError) as error:
+        log.record(f"no C++ kernels ({error}): plain torch does their work")
+        return None
+    failed = selftest.failed_ops(kernels)
+    if failed:
+        log.notice(f"C++ kernels are not used: {', '.join(failed)} differ from plain torch on this machine")
+        return None
+    return kernels
+
+
+def build(folder: Path) -> Path:
+    """Compile into `folder`, unless that is done already; returns the library's file.
+
+    Raises KernelsUnusableError.  Two processes may build at once: the file appears whole.
+    """
+    compiler, version = _compiler()
+    flags = _flags(version)
+    facts = (SOURCE.read_bytes(), version.encode(), " ".join(flags).encode(), _processor().encode())
+    name = hashlib.sha256(b"\0".join(facts)).hexdigest()[:24]
+    file = folder / name / "kernels.so"
+    if file.exists():
+        return file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as place:
+        compiled, linked = Path(place) / "kernels.o", Path(place) / file.name
+        _run([compiler, *flags, "-c", "-o", str(compiled), str(SOURCE)])
+        # Without -fopenmp, which would link an OpenMP library: its symbols are found when the kernels are loaded.
+        _run([compiler, "-shared", "-o", str(linked), str(compiled)])
+        os.replace(linked, file)
+    return file
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False)
+    if done.returncode != 0:
+        raise KernelsUnusableError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
+
+
+def load_built(file: Path) -> native.Kernels:
+    """Load what `build` made, with its threads from the OpenMP library that torch uses."""
+    runtime = openmp_runtime()
+    if runtime is not None:
+        # The kernels, linked to no OpenMP library, find its symbols: threads of a second one would fight for cores.
+        ctypes.CDLL(str(runtime), mode=ctypes.RTLD_GLOBAL)
+    return native.functions_of(ctypes.CDLL(str(file)))
+
+
+def openmp_runtime() -> Path | None:
+    """The OpenMP library that torch has brought into this process: its own one, if there are several."""
+    import torch
+
+    own_folder = Path(torch.__file__).parent / "lib"
+    found = [Path(path) for path in dict.fromkeys(_OPENMP_FILE.findall(Path("/proc/self/maps").read_text()))]
+    return next((path for path in found if path.parent == own_folder), next(iter(found), None))
+
+
+def _compiler() -> tuple[str, str]:
+    """A compiler's path, and what it says about its version."""
+    if sys.platform != "linux":
+        raise KernelsUnusableError(f"they are built on Linux only, and this is {sys.platform}")
+    path = next((found for found in map(shutil.which, _COMPILERS) if found), None)
+    if path is None:
+        raise KernelsUnusableError(f"no compiler: none of {', '.join(_COMPILERS)}")
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_BUILD_SECONDS, check=True)
+    return path, done.stdout
+
+
+def _flags(compiler_version: str) -> tuple[str, ...]:
+    flags = _FLAGS
+    if platform.machine() == "x86_64":
+        flags = (*flags, "-mprefer-vector-width=512")
+    has_threads = _has_threads("__kmpc_fork_call" if "clang" in compiler_version else "GOMP_parallel")
+    return (*flags, "-fopenmp" if has_threads else "-fopenmp-simd")
+
+
+def _has_threads(symbol: str) -> bool:
+    """Whether torch's OpenMP library can start threads for what this compiler makes."""
+    runtime = openmp_runtime()
+    if runtime is None:
+        return False
+    try:
+        ctypes.CDLL(str(runtime))[symbol]
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _processor() -> str:
+    """What the processor is and can do: the lines of its first core."""
+    first_core = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    return "\n".join(match.group(0) for match in _CPU_LINES.finditer(first_core))

@@ -1,0 +1,73 @@
+"""Is each kernel right on this machine?  A few rows of random numbers, compared with the plain twins before first use."""
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autotrain.models.kernels import native, plain
+from autotrain.models.kernels.hashing import keys_of
+
+# Of the largest number of a result.  In bfloat16 a number may round to its other neighbour, and be multiplied after that.
+_TOLERANCE = MappingProxyType({torch.float32: 1e-5, torch.bfloat16: 2**-6})
+# More than a vector of elements, and no multiple of one.
+_ROWS, _WIDTH, _HEADS = 5, 76, 2
+
+# A kernel, which takes all kernels first; its twin; their arguments.
+Case = tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]
+
+
+def failed_ops(kernels: native.Kernels) -> list[str]:
+    """The names of the ops whose kernel and twin differ, in what they return or in what they leave in their arguments."""
+    failed: list[str] = []
+    for dtype, tolerance in _TOLERANCE.items():
+        for kernel, twin, arguments in cases(dtype):
+            mine, theirs = _copies(arguments), _copies(arguments)
+            made, wanted = _tensors(kernel(kernels, *mine)), _tensors(twin(*theirs))
+            pairs = zip([*made, *_tensors(mine)], [*wanted, *_tensors(theirs)], strict=True)
+            if not all(agree(one, other, tolerance) for one, other in pairs):
+                failed.append(f"{twin.__name__} in {str(dtype).removeprefix('torch.')}")
+    return failed
+
+
+def agree(made: Tensor, wanted: Tensor, tolerance: float) -> bool:
+    """tolerance: as a part of the largest number that is wanted."""
+    if made.shape != wanted.shape or made.dtype != wanted.dtype:
+        return False
+    largest = max(wanted.abs().max().item(), 1e-6)
+    return (made.double() - wanted.double()).abs().max().item() <= tolerance * largest
+
+
+def cases(dtype: torch.dtype) -> list[Case]:
+    """Each op on small random tensors of the type, the same at every call."""
+    state = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=state).to(dtype)
+
+    x, grad, other = (random(_ROWS, _WIDTH) for _ in range(3))
+    weight, rstd = random(_WIDTH), torch.rand(_ROWS, generator=state)
+    cos, sin = random(_ROWS, _WIDTH // _HEADS), random(_ROWS, _WIDTH // _HEADS)
+    keys = keys_of(1)
+    return [
+        (native.rms_norm, plain.rms_norm, (x, weight, 1e-5, dtype)),
+        (native.add_rms_norm, plain.add_rms_norm, (x, other, weight, 1e-5, dtype)),
+        (native.rms_norm_backward, plain.rms_norm_backward, (grad, x, weight, rstd, other, True)),
+        (native.swiglu, plain.swiglu, (x, other)),
+        (native.swiglu_backward, plain.swiglu_backward, (grad, x, other, None)),
+        (native.rope_, plain.rope_, (x, _HEADS, cos, sin, False)),
+        (native.rope_, plain.rope_, (x, _HEADS, cos, sin, True)),
+        (native.dropout, plain.dropout, (x, 0.3, keys, None)),
+        (native.dropout, plain.dropout, (x, 0.3, keys, other)),
+    ]
+
+
+def _copies(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in arguments)
+
+
+def _tensors(values: Any) -> Sequence[Tensor]:
+    several = values if isinstance(values, tuple) else (values,)
+    return [value for value in several if isinstance(value, Tensor)]
