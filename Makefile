@@ -6,6 +6,8 @@ PYTHON ?= python3
 TORCH_SPEC ?= torch==2.13.0
 # More of the package's extras, with commas between: make setup EXTRAS=quant,wandb
 EXTRAS ?=
+# What `make bench` is asked for beside: make bench BENCH="--only sft-lora-bf16 --data FOLDER"
+BENCH ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -14,11 +16,11 @@ USER_EXTRAS := tensorboard$(if $(EXTRAS),$(comma)$(EXTRAS))
 # A stamp for each set of extras: what is installed already isn't installed again.
 USER_STAMP := .venv/.installed-$(subst $(comma),+,$(USER_EXTRAS))
 DEV_STAMP := .venv/.installed-dev
-# TRL, which is compared with and is no part of this, has an environment of its own.
+# TRL, which parity tests and benchmarks compare with and which is no part of this, has an environment of its own.
 PARITY := .venv-parity
 PARITY_STAMP := $(PARITY)/.installed
 
-.PHONY: help setup quickstart app test test-slow parity lint format docs clean
+.PHONY: help setup quickstart app test test-slow parity bench bench-quick lint format docs clean
 
 help:
 	@echo "make setup       create .venv with everything a user needs (EXTRAS=quant,... for more)"
@@ -26,6 +28,8 @@ help:
 	@echo "make app         open the web page (not in this version yet: it says so)"
 	@echo "make test        the tests; make test-slow for those that take minutes"
 	@echo "make parity      compare preference training with TRL's, step by step (installs TRL beside)"
+	@echo "make bench       how fast training is, beside TRL (installs it beside; half an hour, an idle machine)"
+	@echo "make bench-quick two works of that in three minutes; BENCH='--help' shows what else can be asked for"
 	@echo "make lint        style, types and the import law; make format mends the style"
 	@echo "make docs        write docs/reference anew from the parameters"
 	@echo "make clean       remove the environments and caches; models and runs stay"
@@ -78,6 +82,14 @@ $(PARITY_STAMP): tests/parity/trl/requirements.txt
 
 parity: $(DEV_STAMP) $(PARITY_STAMP)
 	@$(BIN)/python -m pytest tests/parity/trl
+
+# Results go to benchmarks/results; `python -m benchmarks.speed render --write` puts them into docs/benchmarks.md.
+bench: $(USER_STAMP) $(PARITY_STAMP)
+	@$(BIN)/python -m benchmarks.speed run $(BENCH)
+	@$(BIN)/python -m benchmarks.speed render
+
+bench-quick: $(USER_STAMP) $(PARITY_STAMP)
+	@$(BIN)/python -m benchmarks.speed run --quick --results benchmarks/results/quick.json $(BENCH)
 
 lint: $(DEV_STAMP)
 	@$(BIN)/ruff check --quiet .

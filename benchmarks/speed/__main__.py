@@ -1,0 +1,153 @@
+"""`python -m benchmarks.speed run|render|list`: see --help."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.speed import report, results
+from benchmarks.speed.machine import BUSY_SHARE, load_now, processor
+from benchmarks.speed.measure import Choices, measure
+from benchmarks.speed.model import find_folder
+from benchmarks.speed.sides import SideFailed
+from benchmarks.speed.works import QUICK, WORKS, Work
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "benchmarks.md"
+RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
+PYTHON_WITH_TRL = ROOT / ".venv-parity" / "bin" / "python"
+IDLE_SHARE = 0.10  # of all processors, taken by others before the first run
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def chosen_works(arguments: argparse.Namespace) -> list[Work]:
+    """The works asked for, with the number of steps and the peers asked for."""
+    names = arguments.only or (QUICK if arguments.quick else tuple(WORKS))
+    works = [WORKS[name] for name in names]
+    changes = {
+        "batch_size": arguments.batch_size,
+        "warmup_steps": 1 if arguments.quick and arguments.warmup is None else arguments.warmup,
+        "timed_steps": 2 if arguments.quick and arguments.steps is None else arguments.steps,
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    return [_with_peers(work if work.starts else replace(work, **given), arguments) for work in works]
+
+
+def _with_peers(work: Work, arguments: argparse.Namespace) -> Work:
+    wanted = arguments.peers or (("trl", "trl-packed") if arguments.quick else None)
+    if wanted is None:
+        return work
+    return replace(work, peers=tuple(peer for peer in work.peers if peer.name in wanted))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, and keep each work's result as soon as it is there."""
+    before = results.read_results(arguments.results)
+    here = processor()
+    results.check_processor(before, here)
+    load = load_now()
+    if load > IDLE_SHARE and not arguments.allow_busy:
+        raise SystemExit(
+            f"the machine isn't idle: others take {load:.0%} of it; wait, or give --allow-busy and have the results marked"
+        )
+    if not arguments.python_with_trl.exists():
+        raise SystemExit(f"no {arguments.python_with_trl}: `make bench` sets up TRL")
+    choices = Choices(
+        folder=arguments.folder.resolve(),
+        model=find_folder(arguments.model, arguments.folder.resolve(), arguments.python_with_trl),
+        python_with_trl=arguments.python_with_trl.absolute(),
+        data=arguments.data.resolve() if arguments.data else None,
+        repeat=arguments.repeat or (2 if arguments.quick else 5),
+        start_rows=arguments.start_rows,
+        say=say,
+    )
+    say(f"{here}; others take {load:.1%} of it (measurements are marked from {BUSY_SHARE:.0%} on)")
+    failed = False
+    for work in chosen_works(arguments):
+        if work.missing:
+            say(f"{work.name}: skipped, {work.missing}")
+            continue
+        try:
+            entry = measure(work, choices)
+        except SideFailed as problem:
+            failed = True
+            say(f"{work.name}: {problem}")
+            continue
+        entry |= {"command": command_line(arguments)}
+        kept = results.merged(results.read_results(arguments.results), work.name, entry, here)
+        results.write_results(arguments.results, kept)
+        say(report.speed_table({work.name: entry}) if not work.starts else report.start_table({work.name: entry}))
+    return 1 if failed else 0
+
+
+def command_line(arguments: argparse.Namespace) -> str:
+    """What to type for the same again, without this machine's folders."""
+    words = ["python -m benchmarks.speed run"]
+    words += ["--quick"] if arguments.quick else []
+    words += ["--only", *arguments.only] if arguments.only else []
+    words += ["--peers", *arguments.peers] if arguments.peers else []
+    for name in ("repeat", "steps", "warmup", "batch_size"):
+        value = getattr(arguments, name)
+        words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+    words += ["--data", "DATA"] if arguments.data else []
+    words += ["--model", "MODEL"] if arguments.model else []
+    return " ".join(words)
+
+
+def render(arguments: argparse.Namespace) -> int:
+    """Write or show the table."""
+    text = report.page_part(results.read_results(arguments.results))
+    if arguments.write:
+        report.write_page(PAGE, text)
+    else:
+        say(text)
+    return 0
+
+
+def list_works(_: argparse.Namespace) -> int:
+    """Show what can be measured."""
+    for work in WORKS.values():
+        say(f"{work.name:26} {work.data:11} against {', '.join(peer.name for peer in work.peers)}  {work.missing}")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m benchmarks.speed", description="How fast training is, beside TRL.")
+    commands = top.add_subparsers(required=True)
+    runs = commands.add_parser("run", help="measure, and put the results into a file")
+    runs.add_argument("--quick", action="store_true", help="two works, two pairs, few steps: under three minutes")
+    runs.add_argument("--only", nargs="+", choices=WORKS, metavar="WORK", help="these works; see `list`")
+    runs.add_argument("--peers", nargs="+", metavar="PEER", help="of what a work is compared with, only these")
+    runs.add_argument("--repeat", type=int, help="pairs of runs; 5 unless --quick")
+    runs.add_argument("--steps", type=int, help="optimizer steps that are timed, instead of each work's own number")
+    runs.add_argument("--warmup", type=int, help="optimizer steps before them")
+    runs.add_argument("--batch-size", type=int, help="rows or pairs of a step")
+    runs.add_argument("--start-rows", type=int, default=50_000, help="rows of the work `start`")
+    runs.add_argument("--data", type=Path, help="a folder with chat/, preference/, text/, each with train.jsonl")
+    runs.add_argument("--model", type=Path, help="a model's folder; otherwise SmolLM2-135M, converted once")
+    runs.add_argument("--allow-busy", action="store_true", help="measure though the machine isn't idle")
+    runs.add_argument("--folder", type=Path, default=ROOT / "build" / "speed", help="for runs and logs")
+    runs.add_argument("--python-with-trl", type=Path, default=PYTHON_WITH_TRL)
+    runs.set_defaults(act=run)
+    renders = commands.add_parser("render", help="make the table of the results")
+    renders.add_argument("--write", action="store_true", help=f"put it into {PAGE.relative_to(ROOT)}")
+    renders.set_defaults(act=render)
+    commands.add_parser("list", help="the works").set_defaults(act=list_works)
+    for one in (runs, renders):
+        one.add_argument("--results", type=Path, default=RESULTS, help="the file of results")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return arguments.act(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

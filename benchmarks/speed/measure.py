@@ -1,0 +1,93 @@
+"""Measures works: sides in turn, round after round, each in a fresh process."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed import results
+from benchmarks.speed.rows import repeat_rows, take_rows, write_rows
+from benchmarks.speed.sides import Place, prepare, read_told, run_side, write_config
+from benchmarks.speed.works import OURS, Work
+
+PREPARED_FOR = "prepared"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How works are measured.
+
+    folder: for everything that is written.  data: where rows come from, None for made-up ones.
+    start_rows: of the work `start`.  say: where progress goes.
+    """
+
+    folder: Path
+    model: Path
+    python_with_trl: Path
+    data: Path | None
+    repeat: int
+    start_rows: int
+    say: Any
+
+
+def measure(work: Work, choices: Choices) -> dict[str, Any]:
+    """The entry of one work.  Raises SideFailed."""
+    place = Place(choices.folder / work.name, choices.model, choices.python_with_trl)
+    shutil.rmtree(place.folder, ignore_errors=True)
+    _make_ready(work, place, choices)
+    sides = {OURS: None} | {peer.name: peer for peer in work.peers}
+    rounds: list[dict[str, Any]] = []
+    for number in range(1 if work.starts else choices.repeat):
+        one: dict[str, Any] = {}
+        for name, side in sides.items():
+            measured = run_side(work, side, place)
+            one[name] = asdict(measured)
+            choices.say(_line(work, number, name, one[name]))
+        rounds.append(one)
+    return {
+        "date": results.today(),
+        "commit": results.commit(),
+        "model": choices.model.name,
+        "data": "generated rows" if choices.data is None else choices.data.name,
+        "work": _described(work),
+        "num_rows": choices.start_rows if work.starts else work.num_rows,
+        **read_told(place.folder),
+        "rounds": rounds,
+    }
+
+
+def _make_ready(work: Work, place: Place, choices: Choices) -> None:
+    """Rows on disk and, for TRL, as ids."""
+    rows_file = place.folder / "data" / "train.jsonl"
+    if work.starts:
+        rows = take_rows(work.data, 500, choices.data)
+        write_rows(rows_file, repeat_rows(rows, choices.start_rows))
+        return
+    write_rows(rows_file, take_rows(work.data, work.num_rows, choices.data))
+    prepare("rows", write_config(work, place, PREPARED_FOR, {}), place.folder, place)
+
+
+def _described(work: Work) -> dict[str, Any]:
+    return {
+        "precision": work.precision,
+        "batch_size": work.batch_size,
+        "warmup_steps": work.warmup_steps,
+        "timed_steps": work.timed_steps,
+        "tolerance": work.tolerance if work.tolerance < inf else None,
+        "summed_loss": work.is_packed,
+        "starts": work.starts,
+        "peers": {peer.name: peer.description for peer in work.peers},
+    }
+
+
+def _line(work: Work, number: int, name: str, run: Mapping[str, Any]) -> str:
+    rate = f"{run['tokens'] / run['seconds']:8.1f} tokens/s" if run["seconds"] else ""
+    if work.starts:
+        rate = f"{run['start_cpu_seconds']:8.1f} CPU-s to the first step"
+    loss = f"loss {run['losses'][-1]:.5f}" if run["losses"] else ""
+    return (
+        f"{work.name} {number + 1} {name:16} {rate}  {run['peak_bytes'] / 1e9:5.2f} GB  {loss}  "
+        f"{run['whole_seconds']:.0f} s in all, others {100 * run['others_share']:.1f} %"
+    )

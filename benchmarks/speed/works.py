@@ -1,0 +1,129 @@
+"""What is measured: each work's data, parameters and the sides that are compared on it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from math import inf
+from types import MappingProxyType
+from typing import Any
+
+from autotrain.backends.environment import speed_settings
+from autotrain.params import LLMTrainingParams
+
+OURS = "ours"
+LEARNING_RATE = 1e-4
+BLOCK_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class Side:
+    """Who trains, and how.
+
+    ours: parameters that differ from the work's, for a side that is ours; None for TRL.
+    environment: variables that are set.  onednn: float32 products through oneDNN.  packing: TRL's packing, blocks as a row.
+    """
+
+    name: str
+    ours: Mapping[str, Any] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    onednn: bool = False
+    packing: bool = False
+    description: str = ""
+
+
+def copied_settings() -> dict[str, str]:
+    """The variables that our launcher sets for the worker, which anyone could set for TRL too."""
+    return speed_settings(LLMTrainingParams(), {})
+
+
+TRL = Side("trl", description="TRL as it comes, rows padded")
+ONEDNN = Side("trl-onednn", onednn=True, description="TRL, float32 products through oneDNN")
+TUNED = Side("trl-tuned", environment=copied_settings(), onednn=True, description="TRL with the settings that ours makes")
+PACKED = Side("trl-packed", packing=True, description="TRL with packing (bfd)")
+PACKED_TUNED = Side(
+    "trl-packed-tuned", environment=copied_settings(), onednn=True, packing=True, description="both of the above"
+)
+OUR_BF16 = Side("ours-bf16", ours={"quantization": None}, description="ours, the base in bf16")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One line of work.
+
+    data: chat, preference, multiturn or text.  params: beside those that all works share.
+    rows_per_unit: `default` joins texts and cuts them into blocks; so many rows fill one.
+    warmup_steps, timed_steps: optimizer steps left out at the beginning, and measured.
+    needs: a module without which it is skipped.  starts: measures the way to the first step instead of the steps.
+    """
+
+    name: str
+    data: str
+    trainer: str
+    peers: Sequence[Side]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = "bf16"
+    batch_size: int = 4
+    rows_per_unit: int = 1
+    warmup_steps: int = 2
+    timed_steps: int = 6
+    tolerance: float = 3e-3
+    needs: str = ""
+    starts: bool = False
+
+    @property
+    def num_rows(self) -> int:
+        return self.batch_size * self.rows_per_unit * (self.warmup_steps + self.timed_steps)
+
+    @property
+    def is_packed(self) -> bool:
+        """Against packing batches differ: the summed loss is compared, at learning rate 0."""
+        return any(peer.packing for peer in self.peers)
+
+    @property
+    def missing(self) -> str:
+        """Why it can't be measured here, or ""."""
+        return f"{self.needs} isn't installed" if self.needs and find_spec(self.needs) is None else ""
+
+    def all_params(self) -> dict[str, Any]:
+        """The `params` of our config."""
+        lora = {"peft": True, "lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "target_modules": "all-linear"}
+        return {
+            **lora,
+            "quantization": None,
+            "mixed_precision": "bf16" if self.precision == "bf16" else None,
+            "lr": 0.0 if self.is_packed else LEARNING_RATE,
+            "scheduler": "constant",
+            "warmup_ratio": 0.0,
+            "weight_decay": 0.0,
+            "epochs": 1,
+            "batch_size": self.batch_size,
+            "gradient_accumulation": 1,
+            "block_size": BLOCK_SIZE,
+            "logging_steps": 1,
+            "save_strategy": "no",
+            **self.params,
+        }
+
+
+FULL = {"peft": False, "lr": 1e-5}
+_WHOLE_PROMPTS = {"max_prompt_length": BLOCK_SIZE}
+_FP32: dict[str, Any] = {"precision": "fp32", "tolerance": 1e-4}
+_PAIRS: dict[str, Any] = {"warmup_steps": 1, "timed_steps": 3}
+DPO = {**_WHOLE_PROMPTS, "dpo_beta": 0.1}
+ORPO = {**_WHOLE_PROMPTS, "orpo_beta": 0.1, "orpo_nll_on_prompt": True}
+
+_WORKS = (
+    Work("sft-lora-bf16", "chat", "sft", (TRL, TUNED)),
+    Work("sft-lora-bf16-packed", "chat", "sft", (PACKED, PACKED_TUNED)),
+    Work("sft-lora-fp32", "chat", "sft", (TRL, ONEDNN, TUNED), **_FP32),
+    Work("sft-full-fp32", "chat", "sft", (TRL, TUNED), FULL, **_FP32),
+    Work("dpo-lora-bf16-multiturn", "multiturn", "dpo", (TRL, TUNED), DPO, **_PAIRS),
+    Work("dpo-lora-bf16", "preference", "dpo", (TRL, TUNED), DPO, **_PAIRS),
+    Work("orpo-lora-bf16", "preference", "orpo", (TRL, TUNED), ORPO, **_PAIRS),
+    Work("reward-lora-bf16", "preference", "reward", (TRL, TUNED), **_PAIRS),
+    Work("default-lora-bf16", "text", "default", (PACKED, PACKED_TUNED), batch_size=1, rows_per_unit=3),
+    Work("sft-lora-int4", "chat", "sft", (OUR_BF16,), {"quantization": "int4"}, tolerance=inf, needs="bitsandbytes"),
+    Work("start", "chat", "sft", (TRL,), batch_size=4, warmup_steps=0, timed_steps=1, starts=True),
+)
+WORKS: Mapping[str, Work] = MappingProxyType({work.name: work for work in _WORKS})
+QUICK = ("sft-lora-bf16", "dpo-lora-bf16-multiturn")
