@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 from autotrain.config.base import nearest
 from autotrain.errors import ModelError
 from autotrain.models.dropout import quicken_dropout
+from autotrain.models.fast.switch import NONE, FastPaths
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
@@ -18,14 +19,21 @@ if TYPE_CHECKING:
 
 
 def add_adapter(
-    model: PreTrainedModel, params: LLMTrainingParams, new_token_ids: Sequence[int] = (), *, has_scores: bool = False
+    model: PreTrainedModel,
+    params: LLMTrainingParams,
+    new_token_ids: Sequence[int] = (),
+    *,
+    has_scores: bool = False,
+    fast: FastPaths = NONE,
 ) -> "PeftModel":
     """Freeze `model` and put a LoRA adapter on it; its parameters, in float32, are all that is trained.
 
     new_token_ids: tokens whose embedding rows are trained too.  has_scores: the model's score head is trained too, and is
-    saved with the adapter.  Raises ModelError for layers that don't exist.
+    saved with the adapter.  fast: whether its layers may be ours.  Raises ModelError for layers that don't exist.
     """
     from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+
+    from autotrain.models.fast.lora import install
 
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS if has_scores else TaskType.CAUSAL_LM,  # of SEQ_CLS, PEFT trains and saves the head
@@ -39,6 +47,8 @@ def add_adapter(
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         trainable_token_indices=_trained_rows(model, new_token_ids) or None,
     )
+    if fast.lora and "quantization_config" not in model.config.to_dict() and model.device.type == "cpu":
+        install(config)
     with warnings.catch_warnings():  # PEFT asks the model in a way that transformers has deprecated
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         adapted = get_peft_model(model, config)

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from autotrain.models.fast.attention import BlockAttention, Heads, can_attend
+from autotrain.models.fast.varlen import Call, attend_at_once
+from autotrain.models.fast.varlen_check import choose_kernel
 from autotrain.models.layout import Chain, Layout
 
 FOREST = "autotrain_forest"
@@ -92,9 +95,13 @@ def forest_attention(
     handle = _check(attention_mask, key, others)
     layout = handle.layout
     layout.calls.append(None)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if layout.fast and softcap is None and s_aux is None and not dropout:
+        output = _at_once(query, key, value, handle, scale)
+        if output is not None:
+            return output, None
     lengths = [chain.length for chain in layout.chains]
     queries, keys, values = query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     attend = _attend_with(scale, dropout, softcap, s_aux)
     outputs: list[Tensor] = []
     for index, chain in enumerate(layout.chains):
@@ -106,6 +113,24 @@ def forest_attention(
         path_keys, path_values = _on_path(keys, index, chain), _on_path(values, index, chain)
         outputs.append(attend(queries[index], path_keys, path_values, mask).transpose(1, 2))
     return torch.cat(outputs, dim=1), None
+
+
+def _at_once(query: Tensor, key: Tensor, value: Tensor, handle: Handle, scale: float) -> Tensor | None:
+    """(1, N, Q, D): all chains together, by the way that is fast on this device; None where there is none."""
+    if can_attend(query):
+        return _by_blocks(query, key, value, handle, scale)
+    paths = handle.layout.paths(query.device)
+    window = handle.window if handle.window and handle.window < paths.longest_path else None
+    kernel = choose_kernel(query, key, value, window=window, has_branches=paths.branches is not None)
+    return None if kernel is None else attend_at_once(query, key, value, kernel, Call(paths, scale, window))
+
+
+def _by_blocks(query: Tensor, key: Tensor, value: Tensor, handle: Handle, scale: float) -> Tensor:
+    """(1, N, Q, D): what the loop below computes chain by chain, by blocks of queries."""
+    rows = [tensor[0].transpose(0, 1).flatten(1) for tensor in (query, key, value)]
+    heads = Heads(query.shape[1], key.shape[1], scale, handle.window)
+    output: Tensor = BlockAttention.apply(*rows, handle.layout, heads)  # pyright: ignore[reportAssignmentType]
+    return output.unflatten(1, (query.shape[1], -1))[None]
 
 
 def _check(handle: Handle | None, key: Tensor, others: dict[str, Any]) -> Handle:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autotrain.models.fast.paths import Paths, paths_of
 from autotrain.types import Span
 
 
@@ -28,12 +29,17 @@ class Chain:
 
 @dataclass(frozen=True)
 class Layout:
-    """Who sees whom in one flat row.  Built once per batch; masks are made once and shared by all layers."""
+    """Who sees whom in one flat row.  Built once per batch; masks are made once and shared by all layers.
+
+    fast: whether attention of our own may compute it.
+    """
 
     chains: tuple[Chain, ...]
     num_tokens: int
+    fast: bool = False
     calls: list[None] = field(default_factory=list[None])
     _masks: dict[tuple[int, int, int | None, torch.device], Tensor] = field(default_factory=dict[Any, Tensor])
+    _paths: dict[torch.device, Paths] = field(default_factory=dict[Any, Paths])
 
     @property
     def num_calls(self) -> int:
@@ -54,6 +60,12 @@ class Layout:
             seen = distance >= 0
             self._masks[key] = seen if window is None else seen & (distance < window)
         return self._masks[key]
+
+    def paths(self, device: torch.device) -> Paths:
+        """The chains as kernels for sequences of varying lengths take them."""
+        if device not in self._paths:
+            self._paths[device] = paths_of(self.chains, device)
+        return self._paths[device]
 
 
 def make_layout(spans: Sequence[Span]) -> Layout:

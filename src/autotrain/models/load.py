@@ -122,7 +122,7 @@ def load_model(
     torch.manual_seed(seed)
     kind = ScorePolicy if head == "score" else Policy
     if params.peft:
-        adapted = add_adapter(model, params, new_token_ids, has_scores=head == "score")
+        adapted = add_adapter(model, params, new_token_ids, has_scores=head == "score", fast=fast)
         if precision.autocast:
             leave_casting_to_autocast(adapted)
         return kind(adapted, precision, _rope_limit(config), fast)

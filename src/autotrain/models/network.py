@@ -51,7 +51,9 @@ class Network(nn.Module):
         body = find_body(self.pretrained)
         self.verdict = probe(self.pretrained, body, check_head, stock=self._stock, autocast=self._probe_autocast)
         set_attention(self.pretrained, FOREST if self.verdict.layout == "flat" else self._stock)
-        self._fast_body = self._tested_fast_body(body) if fast.layer and self.verdict.layout == "flat" else None
+        tested = body if self.verdict.layout == "flat" and self.device.type == "cpu" else None
+        self._fast_attention = fast.attention and tested is not None and self._same_with_fast_attention(tested)
+        self._fast_body = self._tested_fast_body(tested) if fast.layer and tested is not None else None
 
     @property
     def pretrained(self) -> PreTrainedModel:
@@ -89,7 +91,7 @@ class Network(nn.Module):
 
     def layout_of(self, batch: Batch) -> Layout:
         """Who sees whom.  Raises TrainingError for a path that is longer than this model can take."""
-        layout = make_layout(batch.spans)
+        layout = replace(make_layout(batch.spans), fast=self._fast_attention)
         if self.longest_path is not None and layout.longest_path > self.longest_path:
             raise TrainingError(
                 f"a sequence of {layout.longest_path} tokens: beyond {self.longest_path}, this model's rotary frequencies "
@@ -122,13 +124,17 @@ class Network(nn.Module):
         if self._fast_body is not None:
             self._fast_body = replace(self._fast_body, num_checkpointed=number)
 
-    def _tested_fast_body(self, body: nn.Module | None) -> FastBody | None:
+    def _same_with_fast_attention(self, body: nn.Module) -> bool:
+        def hidden(ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+            return flat_hidden(body, ids, positions, replace(layout, fast=True))
+
+        return same_hidden(hidden, self.pretrained, body, self._probe_autocast)
+
+    def _tested_fast_body(self, body: nn.Module) -> FastBody | None:
         """Where this model can be run layer by layer through our own functions and comes out the same, that."""
-        fast_body = find_fast_body(body) if self.device.type == "cpu" else None
-        if fast_body is None or body is None:
-            return None
-        agrees = same_hidden(fast_body.hidden, self.pretrained, body, self._probe_autocast)
-        return fast_body if agrees else None
+        fast_body = find_fast_body(body)
+        same = fast_body and same_hidden(fast_body.hidden, self.pretrained, body, self._probe_autocast)
+        return fast_body if same else None
 
     @property
     def _body(self) -> nn.Module:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from autotrain.models.attention import Chain, Layout
 from autotrain.models.kernels import ops
+from autotrain.models.layout import Chain, Layout
 
 # Queries of a block: few enough to waste little on keys that none of them sees, enough for a fast product.
 _BLOCK = {torch.bfloat16: 128, torch.float32: 64}
@@ -41,6 +41,11 @@ class _Block:
     first: int
     last: int
     offset: int
+
+
+def can_attend(query: Tensor) -> bool:
+    """Whether blocks serve these values: on a processor, of a type that products are fast in."""
+    return query.device.type == "cpu" and query.dtype in _BLOCK
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads) -> Tensor:

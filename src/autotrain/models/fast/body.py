@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import Tensor, nn
 
 from autotrain.models.fast.attention import Heads
 from autotrain.models.fast.layer import Layer, Norm, Setting, run_layer
-from autotrain.models.fast.linear import Adapter, Group, Linear
+from autotrain.models.fast.linear import Group
+from autotrain.models.fast.lora import is_one_plain_adapter, read_dropout, read_linear
 from autotrain.models.layout import Layout
 from autotrain.models.precision import compute_dtype
 
@@ -60,18 +62,8 @@ def _is_known(layer: Any) -> bool:
 
 
 def _is_known_linear(module: Any) -> bool:
-    """A dense matrix, alone or under plain LoRA with one adapter."""
-    if type(module) is nn.Linear:
-        return True
-    if not _is_lora(module):
-        return False
-    return type(module.base_layer) is nn.Linear and list(module.lora_A) == ["default"] and not module.lora_variant
-
-
-def _is_lora(module: Any) -> bool:
-    from peft.tuners.lora.layer import Linear as LoraLinear
-
-    return isinstance(module, LoraLinear)
+    """A dense matrix, alone or under a plain adapter."""
+    return type(module) is nn.Linear or (isinstance(module, LoraLinear) and is_one_plain_adapter(module))
 
 
 def read_layer(module: Any, config: Any) -> Layer:
@@ -101,25 +93,7 @@ def _norm(module: Any) -> Norm:
 
 
 def _group(*modules: Any) -> Group:
-    linears = tuple(_linear(module) for module in modules)
-    return Group(linears, max(_dropout(module) for module in modules))
-
-
-def _linear(module: Any) -> Linear:
-    if type(module) is nn.Linear:
-        return Linear(module.weight.to, module.weight, module.bias, None)
-    base = module.base_layer
-    if module.disable_adapters or module.merged:
-        return Linear(base.weight.to, base.weight, base.bias, None)
-    down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
-    return Linear(base.weight.to, base.weight, base.bias, Adapter(down, up, module.scaling["default"]))
-
-
-def _dropout(module: Any) -> float:
-    if type(module) is nn.Linear or module.disable_adapters or not module.training:
-        return 0.0
-    dropout = module.lora_dropout["default"]
-    return float(dropout.p) if isinstance(dropout, nn.Dropout) else 0.0
+    return Group(tuple(map(read_linear, modules)), max(map(read_dropout, modules)))
 
 
 def _has_dropout(body: Any) -> bool:
