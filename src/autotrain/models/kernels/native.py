@@ -27,6 +27,9 @@ _SIGNATURES = MappingProxyType(
         "swiglu": "pl pl i ll p i",
         "swiglu_backward": "pl pl pl i ll pl pl p i",
         "rope": "pli pl pli lll i i",
+        "causal_softmax": "plli plli lll fll i",
+        "causal_softmax_backward": "plli plli p lll fll i",
+        "log_prob": "pli p ll i p i",
         "dropout": "pli ll uf uu pli i i",
     }
 )
@@ -49,6 +52,11 @@ def can_take(*tensors: Tensor) -> bool:
         tensor.is_cpu and tensor.dtype in _TYPE_CODES and (tensor.stride(-1) == 1 or tensor.shape[-1] == 1)
         for tensor in tensors
     )
+
+
+def is_plain(tensor: Tensor, dtype: torch.dtype) -> bool:
+    """Whether it lies on the processor without gaps, in exactly this type."""
+    return tensor.is_cpu and tensor.dtype == dtype and tensor.is_contiguous()
 
 
 def is_in_rows(tensor: Tensor) -> bool:
@@ -184,6 +192,64 @@ def rope_(kernels: Kernels, x: Tensor, num_heads: int, cos: Tensor, sin: Tensor,
         _num_threads(x.numel()),
     )
     return x
+
+
+def causal_softmax_(kernels: Kernels, scores: Tensor, scale: float, offset: int, window: int | None, out: Tensor) -> Tensor:
+    _require(scores.shape, out)
+    kernels["causal_softmax"](
+        *(scores.data_ptr(), scores.stride(0), scores.stride(1), _code(scores)),
+        *(out.data_ptr(), out.stride(0), out.stride(1), _code(out)),
+        *scores.shape,
+        *(scale, offset, window or 0),
+        _num_threads(scores.numel()),
+    )
+    return out
+
+
+def causal_softmax_backward_(
+    kernels: Kernels,
+    probabilities: Tensor,
+    grad: Tensor,
+    delta: Tensor | None,
+    scale: float,
+    offset: int,
+    window: int | None,
+) -> Tensor:
+    _require(grad.shape, probabilities)
+    if delta is not None:
+        _require(grad.shape[:-1], delta)
+    kernels["causal_softmax_backward"](
+        *(probabilities.data_ptr(), probabilities.stride(0), probabilities.stride(1), _code(probabilities)),
+        *(grad.data_ptr(), grad.stride(0), grad.stride(1), _code(grad)),
+        None if delta is None else delta.data_ptr(),
+        *grad.shape,
+        *(scale, offset, window or 0),
+        _num_threads(grad.numel()),
+    )
+    return grad
+
+
+def log_prob(kernels: Kernels, logits: Tensor, target: Tensor) -> Tensor:
+    return _log_prob(kernels, logits, target, writes=False)
+
+
+def log_prob_and_gradient_(kernels: Kernels, logits: Tensor, target: Tensor) -> Tensor:
+    return _log_prob(kernels, logits, target, writes=True)
+
+
+def _log_prob(kernels: Kernels, logits: Tensor, target: Tensor, *, writes: bool) -> Tensor:
+    num_rows, width = logits.shape
+    _require(logits.shape[:1], target)
+    result = logits.new_empty(num_rows, dtype=torch.float32)
+    kernels["log_prob"](
+        *(logits.data_ptr(), logits.stride(0), _code(logits)),
+        target.data_ptr(),
+        *(num_rows, width),
+        int(writes),
+        result.data_ptr(),
+        _num_threads(logits.numel()),
+    )
+    return result
 
 
 def dropout(kernels: Kernels, x: Tensor, probability: float, keys: Keys, add_to: Tensor | None) -> Tensor:

@@ -50,7 +50,12 @@ def rms_norm_backward(
     """
     kernels = library.loaded()
     like_x = x if residual_grad is None else residual_grad
-    if kernels and native.can_take(grad, x, weight, rstd, like_x) and x.dtype == like_x.dtype:
+    if (
+        kernels
+        and native.can_take(grad, x, weight, like_x)
+        and x.dtype == like_x.dtype
+        and native.is_plain(rstd, torch.float32)
+    ):
         return native.rms_norm_backward(kernels, grad, x, weight, rstd, residual_grad, needs_weight)
     return plain.rms_norm_backward(grad, x, weight, rstd, residual_grad, needs_weight)
 
@@ -96,7 +101,12 @@ def causal_softmax_(
     scores: (B, L, C).  scale > 0.  Query i sees the keys 0 .. offset + i, with a window only the last `window` of them.
     out: (B, L, C) of either type; None: the scores are written over.  What lies at unseen keys is not read.
     """
-    return plain.causal_softmax_(scores, scale, offset, window, scores if out is None else out)
+    out = scores if out is None else out
+    _check_softmax(scale, window)
+    kernels = library.loaded()
+    if kernels and native.can_take(scores, out):
+        return native.causal_softmax_(kernels, scores, scale, offset, window, out)
+    return plain.causal_softmax_(scores, scale, offset, window, out)
 
 
 def causal_softmax_backward_(
@@ -111,16 +121,26 @@ def causal_softmax_backward_(
 
     probabilities, grad: (B, L, C).  delta: (B, L) float32, the sums of p * grad over the keys; None: made here.
     """
+    _check_softmax(scale, window)
+    kernels = library.loaded()
+    if kernels and native.can_take(probabilities, grad) and (delta is None or native.is_plain(delta, torch.float32)):
+        return native.causal_softmax_backward_(kernels, probabilities, grad, delta, scale, offset, window)
     return plain.causal_softmax_backward_(probabilities, grad, delta, scale, offset, window)
 
 
 def log_prob(logits: Tensor, target: Tensor) -> Tensor:
     """(M,) float32: log softmax(logits)[target].  logits: (M, V).  target: (M,) int64, each in 0 .. V-1."""
+    kernels = library.loaded()
+    if kernels and native.can_take(logits) and native.is_plain(target, torch.int64):
+        return native.log_prob(kernels, logits, target)
     return plain.log_prob(logits, target)
 
 
 def log_prob_and_gradient_(logits: Tensor, target: Tensor) -> Tensor:
     """As log_prob; the logits are written over with its gradient, onehot(target) - softmax(logits)."""
+    kernels = library.loaded()
+    if kernels and native.can_take(logits) and native.is_plain(target, torch.int64):
+        return native.log_prob_and_gradient_(kernels, logits, target)
     return plain.log_prob_and_gradient_(logits, target)
 
 
@@ -137,3 +157,8 @@ def dropout(x: Tensor, probability: float, seed: int, add_to: Tensor | None = No
     if kernels and native.can_take(*tensors) and all(map(native.is_in_rows, tensors)):
         return native.dropout(kernels, x, probability, keys, add_to)
     return plain.dropout(x, probability, keys, add_to)
+
+
+def _check_softmax(scale: float, window: int | None) -> None:
+    if scale <= 0 or (window is not None and window < 1):
+        raise ValueError(f"a softmax with scale {scale} and window {window}: both must be positive")

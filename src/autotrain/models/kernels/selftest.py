@@ -51,6 +51,10 @@ def cases(dtype: torch.dtype) -> list[Case]:
     weight, rstd = random(_WIDTH), torch.rand(_ROWS, generator=state)
     cos, sin = random(_ROWS, _WIDTH // _HEADS), random(_ROWS, _WIDTH // _HEADS)
     keys = keys_of(1)
+    scores, grad_scores = random(2, _ROWS, _WIDTH), random(2, _ROWS, _WIDTH)
+    seen = (0.3, _WIDTH - 7, 50)
+    deltas = torch.rand(2, _ROWS, generator=state)
+    target = torch.arange(_ROWS) * 13
     return [
         (native.rms_norm, plain.rms_norm, (x, weight, 1e-5, dtype)),
         (native.add_rms_norm, plain.add_rms_norm, (x, other, weight, 1e-5, dtype)),
@@ -59,6 +63,11 @@ def cases(dtype: torch.dtype) -> list[Case]:
         (native.swiglu_backward, plain.swiglu_backward, (grad, x, other, None)),
         (native.rope_, plain.rope_, (x, _HEADS, cos, sin, False)),
         (native.rope_, plain.rope_, (x, _HEADS, cos, sin, True)),
+        (native.causal_softmax_, plain.causal_softmax_, (scores, *seen, torch.empty_like(scores).fill_(7))),
+        (native.causal_softmax_backward_, plain.causal_softmax_backward_, (scores, grad_scores, None, *seen)),
+        (native.causal_softmax_backward_, plain.causal_softmax_backward_, (scores, grad_scores, deltas, *seen)),
+        (native.log_prob, plain.log_prob, (x, target)),
+        (native.log_prob_and_gradient_, plain.log_prob_and_gradient_, (x, target)),
         (native.dropout, plain.dropout, (x, 0.3, keys, None)),
         (native.dropout, plain.dropout, (x, 0.3, keys, other)),
     ]
