@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autotrain.data.batches import count
 from autotrain.data.store import ExampleStore
 from autotrain.types import Example, Origin, Segment
 
@@ -45,3 +46,58 @@ def test_files_have_no_name_so_that_a_killed_worker_leaves_none(tmp_path: Path, 
 def test_an_example_without_tokens_is_refused():
     with ExampleStore() as store, pytest.raises(ValueError, match="a:1: an example needs segments"):
         store.append(Example((segment([], []),)), Origin("a", 1))
+
+
+def filled(store):
+    pair = Example(
+        (segment([1, 2], [1, 1], None, 2), segment([3], [1], 0, 0), segment([4, 5], [1, 1], 0, 1)),
+        num_sequences=3,
+        margin=0.5,
+    )
+    for number in range(5):
+        store.append(pair if number % 2 else Example((segment([7, 8, 9], [1, 0, 1]),), label=1.0), Origin("a", number + 1))
+    return store
+
+
+@pytest.mark.parametrize("indices", [range(5), [1, 3], [4, 1, 0], [2], []])
+def test_counts_are_those_of_the_examples_themselves(indices):
+    with filled(ExampleStore()) as store:
+        assert store.counts(indices) == count([store[index] for index in indices])
+
+
+def test_a_fingerprint_depends_on_every_token_mark_and_fact():
+    def fingerprint(*examples):
+        with ExampleStore() as store:
+            for example in examples:
+                store.append(example, Origin("a", 1))
+            return store.fingerprint
+
+    one = Example((segment([7, 8, 9], [1, 0, 1]),))
+    others = [
+        Example((segment([7, 8, 8], [1, 0, 1]),)),
+        Example((segment([7, 8, 9], [1, 1, 1]),)),
+        Example((segment([7, 8], [1, 0]), segment([9], [1], 0))),
+        Example((segment([7, 8, 9], [1, 0, 1]),), margin=1.0),
+        Example((segment([7, 8, 9], [1, 0, 1]),), label=1.0),
+    ]
+    assert fingerprint(one) == fingerprint(one)
+    assert len({fingerprint(one), fingerprint(one, one), *map(fingerprint, others)}) == 7
+
+
+def test_what_was_saved_is_read_again(tmp_path: Path):
+    with filled(ExampleStore()) as store:
+        sizes = store.save(tmp_path)
+        assert {name: (tmp_path / name).stat().st_size for name in sizes} == sizes
+        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+        with ExampleStore(tmp_path, store.files, store.fingerprint) as again:
+            assert len(again) == 5
+            assert again.fingerprint == store.fingerprint
+            assert again.num_tokens.tolist() == store.num_tokens.tolist() == [3, 5, 3, 5, 3]
+            assert again.num_trained.tolist() == store.num_trained.tolist()
+            assert str(again.origin(4)) == "a:5"
+            for index in range(5):
+                old, new = store[index], again[index]
+                assert (old.num_sequences, old.margin, old.label) == (new.num_sequences, new.margin, new.label)
+                for one, other in zip(old.segments, new.segments, strict=True):
+                    assert (one.ids.tolist(), one.trained.tolist()) == (other.ids.tolist(), other.trained.tolist())
+                    assert (one.parent, one.sequence) == (other.parent, other.sequence)

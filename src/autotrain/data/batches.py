@@ -78,7 +78,7 @@ class Batches:
 def make_batches(store: ExampleStore, params: LLMTrainingParams, lengths: Lengths, *, num_devices: int = 1) -> Batches:
     """Rows are units; with `packing`, for sft, blocks of rows are."""
     is_packed = params.packing and params.trainer == "sft"
-    units = pack_lengths(store.num_tokens.tolist(), lengths.block_size) if is_packed else Singles(len(store))
+    units = pack_lengths(store.num_tokens, lengths.block_size) if is_packed else Singles(len(store))
     units_per_step = params.batch_size * params.gradient_accumulation * num_devices
     return Batches(store, units=units, units_per_step=units_per_step, epochs=params.epochs, seed=params.seed)
 

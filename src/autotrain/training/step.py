@@ -184,7 +184,7 @@ def evaluate(
     parts = cut(range(len(store)), store.num_tokens, token_budget)
     sums: dict[str, float] = {"loss": 0.0}
     try:
-        counts = count(store[index] for index in range(len(store)))
+        counts = store.counts(range(len(store)))
         step = _prepare(policy, objective, examples, counts, parts, check)
         for share in step.shares():
             _add(sums, share)

@@ -1,6 +1,5 @@
 """Everything that is checked and made ready before a weight is loaded."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from datetime import date
@@ -81,20 +80,9 @@ def prepare_data(params: LLMTrainingParams, model: ModelSource, objective: Objec
     trains_prompt = objective.sequences_per_example == 3
     train = load(train_source, trains_prompt=trains_prompt)
     valid = load(valid_source, trains_prompt=trains_prompt) if valid_source else None
-    fingerprint = {"train": fingerprint_of(train)} | ({"valid": fingerprint_of(valid)} if valid is not None else {})
+    fingerprint = {"train": train.fingerprint} | ({"valid": valid.fingerprint} if valid is not None else {})
     batches = make_batches(train, params, lengths)
     return Data(train, valid, train_source, valid_source, batches, tokenizer, lengths, report, fingerprint)
-
-
-def fingerprint_of(store: ExampleStore) -> str:
-    """SHA-256 over the token ids and the targets of all examples, in order."""
-    digest = hashlib.sha256()
-    for index in range(len(store)):
-        example = store[index]
-        digest.update(f"{example.margin} {example.label} ".encode())
-        for segment in example.segments:
-            digest.update(segment.ids.tobytes() + segment.trained.tobytes() + b"|")
-    return digest.hexdigest()
 
 
 def find_base(params: LLMTrainingParams) -> ModelSource:
