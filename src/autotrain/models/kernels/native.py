@@ -49,7 +49,10 @@ def functions_of(library: ctypes.CDLL) -> Kernels:
 def can_take(*tensors: Tensor) -> bool:
     """Whether the kernels read such tensors: on the processor, of a type they know, contiguous in the last dimension."""
     return all(
-        tensor.is_cpu and tensor.dtype in _TYPE_CODES and (tensor.stride(-1) == 1 or tensor.shape[-1] == 1)
+        tensor.is_cpu
+        and tensor.dtype in _TYPE_CODES
+        and tensor.dim() > 0
+        and (tensor.stride(-1) == 1 or tensor.shape[-1] == 1)
         for tensor in tensors
     )
 

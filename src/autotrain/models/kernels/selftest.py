@@ -25,8 +25,8 @@ def failed_ops(kernels: native.Kernels) -> list[str]:
     for dtype, tolerance in _TOLERANCE.items():
         for kernel, twin, arguments in cases(dtype):
             mine, theirs = _copies(arguments), _copies(arguments)
-            made, wanted = _tensors(kernel(kernels, *mine)), _tensors(twin(*theirs))
-            pairs = zip([*made, *_tensors(mine)], [*wanted, *_tensors(theirs)], strict=True)
+            made, wanted = tensors_of(kernel(kernels, *mine)), tensors_of(twin(*theirs))
+            pairs = zip([*made, *tensors_of(mine)], [*wanted, *tensors_of(theirs)], strict=True)
             if not all(agree(one, other, tolerance) for one, other in pairs):
                 failed.append(f"{twin.__name__} in {str(dtype).removeprefix('torch.')}")
     return failed
@@ -77,6 +77,6 @@ def _copies(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(value.clone() if isinstance(value, Tensor) else value for value in arguments)
 
 
-def _tensors(values: Any) -> Sequence[Tensor]:
+def tensors_of(values: Any) -> Sequence[Tensor]:
     several = values if isinstance(values, tuple) else (values,)
     return [value for value in several if isinstance(value, Tensor)]

@@ -1,0 +1,114 @@
+"""The plain twins agree with the formulas of torch and transformers, and their gradients with autograd's."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
+
+from autotrain.models.kernels import plain
+
+TYPES = [torch.float32, torch.bfloat16]
+# Where torch rounds each step to bfloat16, the twins round once, at the end.
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2**-5}
+
+
+def leaf(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype).requires_grad_()
+
+
+def assert_close(made: Tensor, wanted: Tensor | None) -> None:
+    assert wanted is not None
+    tolerance = TOLERANCE[wanted.dtype]
+    torch.testing.assert_close(made.to(wanted.dtype), wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("weight_dtype", TYPES)
+def test_rms_norm_is_that_of_llama(dtype: torch.dtype, weight_dtype: torch.dtype):
+    x, before = leaf(7, 48, dtype=dtype), leaf(7, 48, dtype=dtype, seed=1)
+    norm = LlamaRMSNorm(48, eps=1e-5).to(weight_dtype)
+    norm.weight.data = leaf(48, dtype=weight_dtype, seed=2).detach()
+    total = x + before
+    total.retain_grad()
+    wanted = norm(total)
+    grad, residual_grad = (leaf(7, 48, dtype=wanted.dtype, seed=seed).detach() for seed in (3, 4))
+    torch.autograd.backward([wanted, total], [grad, residual_grad.to(dtype)])
+    with torch.no_grad():
+        made_total, y, rstd = plain.add_rms_norm(x, before, norm.weight, 1e-5, wanted.dtype)
+        grad_x, grad_weight = plain.rms_norm_backward(grad, made_total, norm.weight, rstd, residual_grad.to(dtype), True)
+    assert torch.equal(made_total, total)
+    assert torch.equal(y, wanted)
+    assert torch.equal(plain.rms_norm(total, norm.weight, 1e-5, wanted.dtype)[0], wanted)
+    assert_close(grad_x, x.grad)
+    assert grad_weight is not None
+    assert_close(grad_weight, norm.weight.grad)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_swiglu_is_silu_of_the_gate_times_up(dtype: torch.dtype):
+    gate, up = leaf(7, 48, dtype=dtype), leaf(7, 48, dtype=dtype, seed=1)
+    wanted = functional.silu(gate) * up
+    grad = leaf(7, 48, dtype=dtype, seed=2).detach()
+    wanted.backward(grad)
+    with torch.no_grad():
+        assert_close(plain.swiglu(gate, up), wanted)
+        merged = torch.empty(7, 96, dtype=dtype)
+        grad_gate, grad_up, product = plain.swiglu_backward(grad, gate, up, (merged[:, :48], merged[:, 48:]))
+    assert_close(grad_gate, gate.grad)
+    assert_close(grad_up, up.grad)
+    assert_close(product, wanted)
+    assert torch.equal(merged, torch.cat([grad_gate, grad_up], dim=1))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_rope_is_that_of_llama(dtype: torch.dtype):
+    x = leaf(1, 3, 7, 16, dtype=dtype)  # (1, heads, N, D)
+    cos, sin = leaf(1, 7, 16, dtype=dtype, seed=1).detach(), leaf(1, 7, 16, dtype=dtype, seed=2).detach()
+    wanted, _ = apply_rotary_pos_emb(x, x, cos, sin)
+    grad = leaf(1, 3, 7, 16, dtype=dtype, seed=3).detach()
+    wanted.backward(grad)
+
+    def turned(heads: Tensor, inverse: bool) -> Tensor:
+        flat = heads.detach()[0].transpose(0, 1).reshape(7, 48)
+        return plain.rope_(flat, 3, cos[0], sin[0], inverse).view(7, 3, 16).transpose(0, 1)[None]
+
+    assert_close(turned(x, False), wanted)
+    assert_close(turned(grad, True), x.grad)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("window", [None, 4])
+def test_causal_softmax_is_a_masked_softmax(dtype: torch.dtype, window: int | None):
+    scores, offset = leaf(2, 5, 9, dtype=dtype), 3
+    seen = [
+        [key <= offset + query and (not window or key > offset + query - window) for key in range(9)] for query in range(5)
+    ]
+    wanted = (scores.float() * 0.5).masked_fill(~torch.tensor(seen), float("-inf")).softmax(-1).to(dtype)
+    grad = leaf(2, 5, 9, dtype=dtype, seed=1).detach()
+    wanted.backward(grad)
+    with torch.no_grad():
+        made = plain.causal_softmax_(scores, 0.5, offset, window, torch.empty_like(scores))
+        assert torch.equal(made, wanted)
+        delta = (made.float() * grad.float()).sum(-1)
+        for given in (None, delta):
+            assert_close(plain.causal_softmax_backward_(made, grad.clone(), given, 0.5, offset, window), scores.grad)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_log_prob_is_minus_the_cross_entropy(dtype: torch.dtype):
+    logits, target = leaf(5, 31, dtype=dtype), torch.tensor([0, 3, 30, 7, 7])
+    wanted = -functional.cross_entropy(logits.float(), target, reduction="none")
+    wanted.sum().backward()
+    with torch.no_grad():
+        assert_close(plain.log_prob(logits, target), wanted)
+        over = logits.clone()
+        assert_close(plain.log_prob_and_gradient_(over, target), wanted)
+    assert_close(over, logits.grad)
+
+
+def test_a_hand_worked_softmax():
+    # Query 1 of two sees both keys: e^(ln 3) = 3 against 1.
+    scores = torch.tensor([[[0.0, 5.0], [torch.tensor(3.0).log(), 0.0]]])
+    made = plain.causal_softmax_(scores, 1.0, 0, None, scores)
+    torch.testing.assert_close(made, torch.tensor([[[1.0, 0.0], [0.75, 0.25]]]))
