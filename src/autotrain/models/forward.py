@@ -17,6 +17,7 @@ from autotrain.models.network import Network
 from autotrain.models.padded import pad_rows
 from autotrain.models.precision import Precision
 from autotrain.models.probe import check_logits
+from autotrain.models.transfer import to_device
 from autotrain.types import Batch, LogProbs
 
 
@@ -39,7 +40,7 @@ class Policy(Network):
     def forward(self, batch: Batch) -> LogProbs:
         """Log-probabilities of the batch's targets, (M,) float32, on the model's device."""
         layout = self.layout_of(batch)
-        target = batch.target.to(self.device)
+        target = to_device(batch.target, self.device)
         with self.autocast():
             if self.verdict.fused_head:
                 per_token = log_probs(self.hidden_at(batch, layout, batch.source), target, self._head, self._formula)
@@ -47,7 +48,7 @@ class Policy(Network):
                 per_token = self._flat(batch, layout, target)
             else:
                 per_token = self._padded(batch, target)
-        return LogProbs(per_token, batch.sequence.to(self.device), batch.num_sequences)
+        return LogProbs(per_token, to_device(batch.sequence, self.device), batch.num_sequences)
 
     def _flat(self, batch: Batch, layout: Layout, target: Tensor) -> Tensor:
         """Through the model's own head, where the formula of it isn't known."""

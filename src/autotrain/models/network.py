@@ -23,6 +23,7 @@ from autotrain.models.memory import MemoryEstimate, estimate_memory
 from autotrain.models.padded import pad_rows
 from autotrain.models.precision import Precision
 from autotrain.models.probe import CheckHead, flat_hidden, probe, same_hidden
+from autotrain.models.transfer import to_device
 from autotrain.types import Batch
 
 
@@ -51,9 +52,10 @@ class Network(nn.Module):
         body = find_body(self.pretrained)
         self.verdict = probe(self.pretrained, body, check_head, stock=self._stock, autocast=self._probe_autocast)
         set_attention(self.pretrained, FOREST if self.verdict.layout == "flat" else self._stock)
-        tested = body if self.verdict.layout == "flat" and self.device.type == "cpu" else None
+        tested = body if self.verdict.layout == "flat" else None
         self._fast_attention = fast.attention and tested is not None and self._same_with_fast_attention(tested)
-        self._fast_body = self._tested_fast_body(tested) if fast.layer and tested is not None else None
+        has_layers = fast.layer and self.device.type == "cpu"
+        self._fast_body = self._tested_fast_body(tested) if has_layers and tested is not None else None
 
     @property
     def pretrained(self) -> PreTrainedModel:
@@ -102,11 +104,11 @@ class Network(nn.Module):
     def hidden_at(self, batch: Batch, layout: Layout, tokens: Tensor) -> Tensor:
         """(len(tokens), H): what the head is given at the tokens with these indices in the batch."""
         if self.verdict.layout == "flat":
-            ids, positions = batch.input_ids.to(self.device), batch.position_ids.to(self.device)
-            return self._flat_hidden(ids, positions, layout).index_select(0, tokens.to(self.device))
+            ids, positions = to_device(batch.input_ids, self.device), to_device(batch.position_ids, self.device)
+            return self._flat_hidden(ids, positions, layout).index_select(0, to_device(tokens, self.device))
         rows = pad_rows(batch.spans, self.row_sizes)
-        ids = batch.input_ids[rows.token].to(self.device)  # (R, T)
-        cells = (rows.row[tokens] * ids.shape[1] + rows.column[tokens]).to(self.device)
+        ids = to_device(batch.input_ids[rows.token], self.device)  # (R, T)
+        cells = to_device(rows.row[tokens] * ids.shape[1] + rows.column[tokens], self.device)
         return self._body(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1).index_select(0, cells)
 
     def _flat_hidden(self, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:

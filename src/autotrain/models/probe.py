@@ -105,8 +105,11 @@ def _row_hidden(body: nn.Module, ids: Tensor) -> Tensor:
 
 def flat_hidden(body: nn.Module, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
     """(N, H) hidden states of a flat batch.  ids, positions: (N,)."""
+    # Without a mask, transformers asks the positions whether rows are packed, and waits for the device's answer.
+    everyone = torch.ones_like(ids[None])
     with layout_in_use(layout):
-        return body(input_ids=ids[None], position_ids=positions[None], use_cache=False).last_hidden_state[0]
+        output = body(input_ids=ids[None], attention_mask=everyone, position_ids=positions[None], use_cache=False)
+    return output.last_hidden_state[0]
 
 
 def _layout_error(model: PreTrainedModel, body: nn.Module, ids: Tensor, rows: Sequence[Tensor]) -> tuple[float | None, str]:
