@@ -16,8 +16,9 @@ from transformers import PretrainedConfig
 
 from autotrain.models.kernels import ops
 
-# Logits of one chunk, in elements: 128 MB of float32 on a processor, 512 MB on an accelerator.
-_CHUNK_ELEMENTS_CPU = 2**25
+# Logits of one chunk, in elements: 32 MB of float32 on a processor, whose cache then holds them between two passes over
+# them, and 512 MB on an accelerator.
+_CHUNK_ELEMENTS_CPU = 2**23
 _CHUNK_ELEMENTS_ACCELERATOR = 2**27
 
 
@@ -109,9 +110,13 @@ def _called_log_probs(hidden: Tensor, target: Tensor, head: nn.Module, formula: 
     return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
 
 
+def chunk_rows(vocabulary: int, device_type: str) -> int:
+    """Predictions whose logits are in memory at once."""
+    return max(16, (_CHUNK_ELEMENTS_CPU if device_type == "cpu" else _CHUNK_ELEMENTS_ACCELERATOR) // vocabulary)
+
+
 def _chunks(num_rows: int, vocabulary: int, device: torch.device) -> Iterator[slice]:
-    elements = _CHUNK_ELEMENTS_CPU if device.type == "cpu" else _CHUNK_ELEMENTS_ACCELERATOR
-    size = max(16, elements // vocabulary)
+    size = chunk_rows(vocabulary, device.type)
     for start in range(0, num_rows, size):
         yield slice(start, min(start + size, num_rows))
 
