@@ -293,3 +293,25 @@ def test_whatever_is_said_each_span_holds_the_answer_and_no_question(template_of
     for number, span in enumerate(spans):
         assert turns[2 * number + 1][1].strip() in span
         assert re.findall(r"<<(\d+)>>", span) == re.findall(r"<<(\d+)>>", turns[2 * number + 1][1])
+
+
+anything = st.text(max_size=12) | st.sampled_from(["", " ", "\n a\n ", "<|im_end|>", "</think>", "{{ x }}", "assistant\n"])
+
+
+@pytest.mark.parametrize("source", [CHATML, ZEPHYR, LLAMA3, ALTERNATING, GEMMA, QWEN3, PHI3, R1, NO_PROMPT, TOOLS])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(turns=st.lists(st.tuples(st.sampled_from(["user", "assistant", "system"]), anything), min_size=1, max_size=5))
+def test_a_template_taken_apart_gives_what_rendering_gives(template_of, source, turns):
+    """Its plain twin is the proof by rendering again."""
+    template, messages = template_of(source), talk(turns)
+
+    def outcome(ask):
+        try:
+            return ask()
+        except RowProblem as problem:
+            return problem.detail
+
+    assert outcome(lambda: template.render_text(messages)) == outcome(lambda: template.render(messages))
+    assert outcome(lambda: template.render_spans(messages)) == outcome(lambda: template._prove_spans(messages, ()))
+    if turns[-1][0] == "assistant":
+        assert outcome(lambda: template.render_answer(messages)) == outcome(lambda: template._prove_answer(messages, ()))

@@ -18,10 +18,13 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
-from jinja2.exceptions import TemplateError
+from jinja2 import Environment
+from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
 from autotrain import log
+from autotrain.data.flow import only_writes_contents
 from autotrain.data.messages import Message, RowProblem
+from autotrain.data.skeleton import Skeletons, Span, plain_roles
 from autotrain.data.templates import ZEPHYR, ZEPHYR_ROLES
 
 MARKER = "TurnMarkerQ7x"
@@ -29,8 +32,6 @@ MARKER = "TurnMarkerQ7x"
 _ASKS_DATE = re.compile(r"""strftime_now\(\s*(['"])(?P<format>[^'"]*)\1\s*\)""")
 # What a template may close a turn with comes in these units; a closing never ends inside one.
 _TAGS = r"<[^<>\s]*>|\[[^\[\]\s]*\]|\s|\S"
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class ChatTemplate:
         self._shows_tools = "tools" in self._source
         # None is the tokenizer's own.  Transformers gives templates a clock that can't be set, so the date is put in.
         self._dated = _with_day(template, day) if day and isinstance(template, str) else None
+        self._is_taken_apart = isinstance(template, str) and _only_writes_contents(self._dated or template)
+        self._texts = Skeletons(lambda messages: (self.render(messages), ()))
+        self._turns = Skeletons(lambda messages: _parts(self._prove_spans(messages, ())))
+        self._answers = Skeletons(lambda messages: _parts(self._prove_answer(messages, ())))
 
     def render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = (), *, prompt: bool = False
@@ -96,8 +101,28 @@ class ChatTemplate:
         log.notice("the chat template has no place for tool calls: they are written into the answer as JSON")
         return [_calls_as_text(message) for message in messages]
 
+    def render_text(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
+        """As `render`, for many conversations."""
+        quick = self._quick(self._texts, messages, tools)
+        return quick.text if quick else self.render(messages, tools)
+
     def render_spans(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> Rendered:
         """Render, and prove where the assistant's turns are.  Raises RowProblem if that can't be proven."""
+        return self._quick(self._turns, messages, tools) or self._prove_spans(messages, tools)
+
+    def render_answer(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> Rendered:
+        """As render_spans, for the last turn alone, which must be the assistant's."""
+        return self._quick(self._answers, messages, tools) or self._prove_answer(messages, tools)
+
+    def _quick(
+        self, skeletons: Skeletons, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
+    ) -> Rendered | None:
+        """By filling in what the template writes around turns of these roles, where their contents don't matter to that."""
+        roles = plain_roles(messages) if self._is_taken_apart and not tools else None
+        skeleton = skeletons.of(roles) if roles else None
+        return Rendered(*skeleton.fill([message["content"] for message in messages])) if skeleton else None
+
+    def _prove_spans(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Message]) -> Rendered:
         text = self.render(messages, tools)
         spans: list[Span] = []
         for turn, message in enumerate(messages):
@@ -112,22 +137,23 @@ class ChatTemplate:
             spans.append(span)
         return Rendered(text, tuple(spans))
 
-    def render_answer(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> Rendered:
-        """As render_spans, for the last turn alone, which must be the assistant's."""
+    def _prove_answer(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Message]) -> Rendered:
         text = self.render(messages, tools)
         span = self._span(messages, tools, len(messages) - 1, text)
         if span is None:
             raise RowProblem("it can't be proven where in the rendered text the answer begins; use another chat_template")
         return Rendered(text, (span,))
 
-    def _span(self, messages: Sequence[Message], tools: Sequence[Message], turn: int, text: str) -> Span | None:
+    def _span(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Message], turn: int, text: str) -> Span | None:
         return self._by_prefix(messages, tools, turn, text) or self._by_marker(messages, tools, turn, text)
 
     def closing(self) -> str:
         """What ends the last assistant turn, or "" where that can't be told."""
         return self._canonical.closing if self._canonical else ""
 
-    def _by_prefix(self, messages: Sequence[Message], tools: Sequence[Message], turn: int, text: str) -> Span | None:
+    def _by_prefix(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Message], turn: int, text: str
+    ) -> Span | None:
         if turn == 0:
             return None
         try:
@@ -138,7 +164,9 @@ class ChatTemplate:
         is_proven = text.startswith(before) and text.startswith(through) and len(before) < len(through)
         return (len(before), len(through)) if is_proven else None
 
-    def _by_marker(self, messages: Sequence[Message], tools: Sequence[Message], turn: int, text: str) -> Span | None:
+    def _by_marker(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Message], turn: int, text: str
+    ) -> Span | None:
         canonical = self._canonical
         marked_messages = [*messages[:turn], {"role": "assistant", "content": MARKER}, *messages[turn + 1 :]]
         try:
@@ -201,6 +229,18 @@ class ChatTemplate:
         elif before_earlier.startswith(opened):
             gaps.add(before_earlier[len(opened) :])
         return _Canonical(header, tuple(sorted(gaps, key=len, reverse=True)), closing)
+
+
+def _only_writes_contents(template: str) -> bool:
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    try:
+        return only_writes_contents(environment.parse(template))
+    except TemplateSyntaxError:
+        return False
+
+
+def _parts(rendered: Rendered) -> tuple[str, tuple[Span, ...]]:
+    return rendered.text, rendered.spans
 
 
 def _with_day(template: str, day: date) -> str:

@@ -150,7 +150,7 @@ class _Maker:
         messages = self.template.shown([dict(message) for message in sample.messages], [dict(tool) for tool in sample.tools])
         tools = [dict(tool) for tool in sample.tools]
         if self.trains_on_all:
-            text = self.template.render(messages, tools)
+            text = self.template.render_text(messages, tools)
             suffix = self.suffix_ids if self.ends_conversations and not text.rstrip().endswith(self.eos_token) else ()
             return _Draft(Marked(text, ((0, len(text)),)), suffix_ids=suffix)
         if not any(message["role"] == "assistant" for message in messages):
