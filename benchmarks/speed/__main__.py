@@ -1,6 +1,7 @@
 """`python -m benchmarks.speed run|render|list`: see --help."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         python_with_trl=arguments.python_with_trl.absolute(),
         data=arguments.data.resolve() if arguments.data else None,
         repeat=arguments.repeat or (2 if arguments.quick else 5),
+        all_rounds=arguments.all_rounds,
         start_rows=arguments.start_rows,
         say=say,
     )
@@ -94,6 +96,7 @@ def command_line(arguments: argparse.Namespace) -> str:
     for name in ("repeat", "steps", "warmup", "batch_size"):
         value = getattr(arguments, name)
         words += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+    words += ["--all-rounds"] if arguments.all_rounds else []
     words += ["--data", "DATA"] if arguments.data else []
     words += ["--model", "MODEL"] if arguments.model else []
     return " ".join(words)
@@ -125,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     runs.add_argument("--only", nargs="+", choices=WORKS, metavar="WORK", help="these works; see `list`")
     runs.add_argument("--peers", nargs="+", metavar="PEER", help="of what a work is compared with, only these")
     runs.add_argument("--repeat", type=int, help="pairs of runs; 5 unless --quick")
+    runs.add_argument("--all-rounds", action="store_true", help="every side in every round; otherwise tuned TRL in two")
     runs.add_argument("--steps", type=int, help="optimizer steps that are timed, instead of each work's own number")
     runs.add_argument("--warmup", type=int, help="optimizer steps before them")
     runs.add_argument("--batch-size", type=int, help="rows or pairs of a step")
@@ -145,6 +149,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the run under way is ended, too
     arguments = parser().parse_args(argv)
     return arguments.act(arguments)
 

@@ -70,6 +70,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], lo
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         except BaseException:
             process.terminate()
+            process.wait()
             raise
         own_cpu_seconds = _own_cpu_seconds(process.pid)
         _, status, usage = os.wait4(process.pid, 0)

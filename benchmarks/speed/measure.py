@@ -20,7 +20,7 @@ class Choices:
     """How works are measured.
 
     folder: for everything that is written.  data: where rows come from, None for made-up ones.
-    start_rows: of the work `start`.  say: where progress goes.
+    repeat: rounds; all_rounds: every side runs in each of them.  start_rows: of the work `start`.  say: where progress goes.
     """
 
     folder: Path
@@ -28,6 +28,7 @@ class Choices:
     python_with_trl: Path
     data: Path | None
     repeat: int
+    all_rounds: bool
     start_rows: int
     say: Any
 
@@ -42,6 +43,8 @@ def measure(work: Work, choices: Choices) -> dict[str, Any]:
     for number in range(1 if work.starts else choices.repeat):
         one: dict[str, Any] = {}
         for name, side in sides.items():
+            if side is not None and side.most_rounds is not None and number >= side.most_rounds and not choices.all_rounds:
+                continue
             measured = run_side(work, side, place)
             one[name] = asdict(measured)
             choices.say(_line(work, number, name, one[name]))
