@@ -50,9 +50,8 @@ def test_without_a_compiler_plain_torch_does_the_work_after_one_quiet_line(
 def test_a_failing_build_is_not_an_error(
     unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, built: native.Kernels
 ):
-    source = unused / "wrong.cpp"
-    source.write_text("int main( {")
-    monkeypatch.setattr(library, "SOURCE", source)
+    (unused / "wrong.cpp").write_text("int main( {")
+    monkeypatch.setattr(library, "FOLDER", unused)
     assert library.loaded() is None
     assert "failed:" in said.messages[0]
     assert_plain_torch_does_the_work()
@@ -78,10 +77,10 @@ def test_elsewhere_than_on_linux_nothing_is_built(
 def test_a_kernel_that_is_wrong_is_found_before_it_is_used(
     unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, built: native.Kernels
 ):
-    wrong = library.SOURCE.read_text().replace("1.66666", "1.76666")  # a coefficient of the exponential
-    source = unused / "wrong.cpp"
-    source.write_text(wrong)
-    monkeypatch.setattr(library, "SOURCE", source)
+    for source in (*library.FOLDER.glob("*.h"), *library.FOLDER.glob("*.cpp")):
+        # A coefficient of the exponential.
+        (unused / source.name).write_text(source.read_text().replace("1.66666", "1.76666"))
+    monkeypatch.setattr(library, "FOLDER", unused)
     assert library.loaded() is None
     (record,) = said.records
     assert record.levelname == "WARNING"

@@ -15,7 +15,7 @@ from autotrain import log
 from autotrain.home import home
 from autotrain.models.kernels import native, selftest
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+FOLDER = Path(__file__).parent
 _COMPILERS = ("c++", "g++", "clang++")
 _BUILD_SECONDS = 120
 # No reordering of sums beyond what the source asks for, no contraction: the numbers are the same on every machine.
@@ -70,23 +70,31 @@ def build(folder: Path) -> Path:
     """
     compiler, version = _compiler()
     flags = _flags(version)
-    facts = (SOURCE.read_bytes(), version.encode(), " ".join(flags).encode(), _processor().encode())
+    facts = (
+        *(path.read_bytes() for path in (*_sources("*.h"), *_sources("*.cpp"))),
+        version.encode(),
+        " ".join(flags).encode(),
+        _processor().encode(),
+    )
     name = hashlib.sha256(b"\0".join(facts)).hexdigest()[:24]
     file = folder / name / "kernels.so"
     if file.exists():
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as place:
-        compiled, linked = Path(place) / "kernels.o", Path(place) / file.name
-        _run([compiler, *flags, "-c", "-o", str(compiled), str(SOURCE)])
+        _run([compiler, *flags, "-c", *map(str, _sources("*.cpp"))], place)
         # Without -fopenmp, which would link an OpenMP library: its symbols are found when the kernels are loaded.
-        _run([compiler, "-shared", "-o", str(linked), str(compiled)])
-        os.replace(linked, file)
+        _run([compiler, "-shared", "-o", file.name, *(f"{path.stem}.o" for path in _sources("*.cpp"))], place)
+        os.replace(Path(place) / file.name, file)
     return file
 
 
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False)
+def _sources(pattern: str) -> list[Path]:
+    return sorted(FOLDER.glob(pattern))
+
+
+def _run(command: list[str], folder: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False)
     if done.returncode != 0:
         raise KernelsUnusableError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
 

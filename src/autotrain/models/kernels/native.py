@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autotrain.models.kernels.hashing import Keys
 from autotrain.models.kernels.plain import threshold
+from autotrain.models.kernels.quantized import FourBit
 
 Kernels = Mapping[str, Callable[..., None]]
 
@@ -30,6 +31,7 @@ _SIGNATURES = MappingProxyType(
         "causal_softmax": "plli plli lll fll i",
         "causal_softmax_backward": "plli plli p lll fll i",
         "log_prob": "pli p ll i p i",
+        "dequantize_4bit": "pll pp pppl f pi i",
         "dropout": "pli ll uf uu pli i i",
     }
 )
@@ -60,6 +62,18 @@ def can_take(*tensors: Tensor) -> bool:
 def is_plain(tensor: Tensor, dtype: torch.dtype) -> bool:
     """Whether it lies on the processor without gaps, in exactly this type."""
     return tensor.is_cpu and tensor.dtype == dtype and tensor.is_contiguous()
+
+
+def can_dequantize(packed: Tensor, state: FourBit, out: Tensor) -> bool:
+    """Whether the packed numbers, their scales and the place for the result are laid out as the kernel reads them."""
+    outer = state.state2
+    scales = (
+        [(state.absmax, torch.float32)]
+        if outer is None
+        else [(state.absmax, torch.uint8), (outer.absmax, torch.float32), (outer.code, torch.float32)]
+    )
+    parts = [(packed, torch.uint8), (state.code, torch.float32), *scales]
+    return can_take(out) and out.is_contiguous() and out.numel() % 2 == 0 and all(is_plain(*part) for part in parts)
 
 
 def is_in_rows(tensor: Tensor) -> bool:
@@ -253,6 +267,30 @@ def _log_prob(kernels: Kernels, logits: Tensor, target: Tensor, *, writes: bool)
         _num_threads(logits.numel()),
     )
     return result
+
+
+def dequantize_4bit(kernels: Kernels, packed: Tensor, state: FourBit, out: Tensor) -> Tensor:
+    count = out.numel()
+    num_blocks = -(-count // state.blocksize)
+    _require(torch.Size((count // 2,)), packed.view(-1))
+    _require(torch.Size((num_blocks,)), state.absmax)
+    outer = state.state2
+    if outer is None:
+        scales, nested, offset = state.absmax.data_ptr(), (None, None, None, 1), 0.0
+    else:
+        _require(torch.Size((-(-num_blocks // outer.blocksize),)), outer.absmax)
+        assert state.offset is not None
+        scales, offset = None, state.offset.item()
+        nested = (state.absmax.data_ptr(), outer.code.data_ptr(), outer.absmax.data_ptr(), outer.blocksize)
+    kernels["dequantize_4bit"](
+        *(packed.data_ptr(), count, state.blocksize),
+        *(state.code.data_ptr(), scales),
+        *nested,
+        offset,
+        *(out.data_ptr(), _code(out)),
+        _num_threads(count),
+    )
+    return out
 
 
 def dropout(kernels: Kernels, x: Tensor, probability: float, keys: Keys, add_to: Tensor | None) -> Tensor:

@@ -5,11 +5,14 @@ a stride.  Sums and exponentials are made in float32 and rounded once, at the en
 them inside an autograd function.  A name that ends with _ writes into its argument.
 """
 
+import importlib
+
 import torch
 from torch import Tensor
 
 from autotrain.models.kernels import library, native, plain
 from autotrain.models.kernels.hashing import keys_of
+from autotrain.models.kernels.quantized import FourBit
 
 _MAX_DROPPED = 2**33
 
@@ -142,6 +145,21 @@ def log_prob_and_gradient_(logits: Tensor, target: Tensor) -> Tensor:
     if kernels and native.can_take(logits) and native.is_plain(target, torch.int64):
         return native.log_prob_and_gradient_(kernels, logits, target)
     return plain.log_prob_and_gradient_(logits, target)
+
+
+def dequantize_4bit(packed: Tensor, state: FourBit, out: Tensor) -> Tensor:
+    """Write a weight that bitsandbytes packed into 4 bits (nf4 or fp4) to out, (rows, columns) bfloat16 or float32.
+
+    packed: uint8, two numbers a byte.  state: bitsandbytes' QuantState.  Returns out.  Without
+    kernels bitsandbytes does it, unless rows are no multiple of a block: there its scales are those of other blocks (0.50).
+    """
+    kernels = library.loaded()
+    if kernels and native.can_dequantize(packed, state, out):
+        return native.dequantize_4bit(kernels, packed, state, out)
+    if out.shape[-1] % state.blocksize != 0:
+        return plain.dequantize_4bit(packed, state, out)
+    theirs = importlib.import_module("bitsandbytes.functional")
+    return out.copy_(theirs.dequantize_4bit(packed, state))
 
 
 def dropout(x: Tensor, probability: float, seed: int, add_to: Tensor | None = None) -> Tensor:

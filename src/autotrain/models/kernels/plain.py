@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autotrain.models.kernels.hashing import Keys, hashed
+from autotrain.models.kernels.quantized import FourBit
 
 # The probability of dropout is rounded to a multiple of 1 / 65536.
 _LEVELS = 2**16
@@ -106,6 +107,20 @@ def log_prob_and_gradient_(logits: Tensor, target: Tensor) -> Tensor:
     gradient[torch.arange(len(target), device=target.device), target] += 1
     logits.copy_(gradient)
     return result
+
+
+def dequantize_4bit(packed: Tensor, state: FourBit, out: Tensor) -> Tensor:
+    scales = state.absmax
+    if state.state2 is not None and state.offset is not None:
+        scales = _times(state.state2.code[scales.long()], state.state2.absmax, state.state2.blocksize) + state.offset
+    flat = packed.view(-1)
+    codes = torch.stack([flat >> 4, flat & 15], dim=-1).view(-1)[: out.numel()]
+    return out.copy_(_times(state.code[codes.long()], scales, state.blocksize).view(out.shape))
+
+
+def _times(values: Tensor, scales: Tensor, block_size: int) -> Tensor:
+    """Each value times its block's scale."""
+    return values * scales.repeat_interleave(block_size)[: len(values)]
 
 
 def dropout(x: Tensor, probability: float, keys: Keys, add_to: Tensor | None) -> Tensor:

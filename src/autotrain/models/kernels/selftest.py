@@ -1,6 +1,7 @@
 """Is each kernel right on this machine?  A few rows of random numbers, compared with the plain twins before first use."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -68,9 +69,36 @@ def cases(dtype: torch.dtype) -> list[Case]:
         (native.causal_softmax_backward_, plain.causal_softmax_backward_, (scores, grad_scores, deltas, *seen)),
         (native.log_prob, plain.log_prob, (x, target)),
         (native.log_prob_and_gradient_, plain.log_prob_and_gradient_, (x, target)),
+        (native.dequantize_4bit, plain.dequantize_4bit, (*_weight(nested=False), torch.empty(13, 30, dtype=dtype))),
+        (native.dequantize_4bit, plain.dequantize_4bit, (*_weight(nested=True), torch.empty(13, 30, dtype=dtype))),
         (native.dropout, plain.dropout, (x, 0.3, keys, None)),
         (native.dropout, plain.dropout, (x, 0.3, keys, other)),
     ]
+
+
+@dataclass(frozen=True)
+class _Scales:
+    absmax: Tensor
+    code: Tensor
+    blocksize: int
+
+
+@dataclass(frozen=True)
+class _FourBit(_Scales):
+    offset: Tensor | None = None
+    state2: _Scales | None = None
+
+
+def _weight(*, nested: bool) -> tuple[Tensor, _FourBit]:
+    """390 numbers in blocks of 64: six whole ones and a rest."""
+    state = torch.Generator().manual_seed(1)
+    packed = torch.randint(256, (195,), dtype=torch.uint8, generator=state)
+    scales, code = torch.rand(7, generator=state), torch.linspace(-1, 1, 16)
+    if not nested:
+        return packed, _FourBit(scales, code, 64)
+    outer = _Scales(scales[:2], torch.linspace(-1, 1, 256), 4)
+    inner = torch.randint(256, (7,), dtype=torch.uint8, generator=state)
+    return packed, _FourBit(inner, code, 64, torch.tensor(0.3), outer)
 
 
 def _copies(arguments: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,80 +1,8 @@
-// The elementwise work of a training step.  A plain C interface: what each function computes, `plain.py` says in torch.
-//
-// Element types: 0 is float, 1 is bfloat16 (its bits in a uint16_t).  Sizes and strides count elements, not bytes; the last
-// dimension is contiguous.  Each row is made by one thread in one order, so results don't depend on the number of threads.
-// No loop needs intrinsics: all are written so that compilers vectorize them.  Compiled without contraction of a * b + c,
-// so that results are the same everywhere; `fused` says where one is wanted.
+// Norm, SwiGLU, rotation and dropout: rows of hidden states.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <vector>
-
-#define INLINE inline __attribute__((always_inline))
+#include "elements.h"
 
 namespace {
-
-using Bf16 = uint16_t;
-
-INLINE uint32_t bits_of(float x) { uint32_t bits; std::memcpy(&bits, &x, 4); return bits; }
-INLINE float float_of(uint32_t bits) { float x; std::memcpy(&x, &bits, 4); return x; }
-
-INLINE float widen(float x) { return x; }
-INLINE float widen(Bf16 x) { return float_of(uint32_t(x) << 16); }
-
-INLINE void narrow(float x, float& out) { out = x; }
-INLINE void narrow(float x, Bf16& out) {  // to nearest, ties to even; any NaN becomes the quiet one
-  uint32_t bits = bits_of(x);
-  uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  out = Bf16((bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded);
-}
-template <class T> INLINE float rounded_to(float x) { T out; narrow(x, out); return widen(out); }
-
-INLINE float fused(float a, float b, float c) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return __builtin_fmaf(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
-
-// exp to about an ulp; 0 below -87.3, held at exp(88) above; NaN stays NaN.  (Cephes' polynomial.)
-INLINE float exponential(float x) {
-  float bounded = x > 88.0f ? 88.0f : x;
-  bounded = bounded < -87.3f ? -87.3f : bounded;
-  float shifted = fused(bounded, 1.44269504f, 12582912.0f);  // 1.5 * 2^23: the integer lands in the low bits
-  float whole = shifted - 12582912.0f;
-  float rest = fused(whole, 2.12194440e-4f, fused(whole, -0.693359375f, bounded));
-  float sum = fused(1.9875691500e-4f, rest, 1.3981999507e-3f);
-  sum = fused(sum, rest, 8.3334519073e-3f);
-  sum = fused(sum, rest, 4.1665795894e-2f);
-  sum = fused(sum, rest, 1.6666665459e-1f);
-  sum = fused(sum, rest, 5.0000001201e-1f);
-  sum = fused(sum, rest * rest, rest) + 1.0f;
-  float power = float_of((bits_of(shifted) << 23) + 0x3f800000u);
-  return x < -87.3f ? 0.0f : sum * power;
-}
-
-INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
-
-template <class Body> INLINE void in_parallel(int64_t count, int threads, Body body) {
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t index = 0; index < count; ++index) body(index);
-}
-
-template <class Body> INLINE void with_type(int type, Body body) {
-  if (type == 0) body(float{}); else body(Bf16{});
-}
-
-std::vector<float> widened(const void* values, int type, int64_t count) {
-  std::vector<float> result(count);
-  with_type(type, [&](auto t) {
-    auto from = static_cast<const decltype(t)*>(values);
-    for (int64_t i = 0; i < count; ++i) result[i] = widen(from[i]);
-  });
-  return result;
-}
 
 // ---- norm
 
@@ -112,87 +40,6 @@ INLINE void norm_row_backward(const G* grad, const X* x, const float* weight, fl
 }
 
 constexpr int64_t kRowsPerSum = 32;  // a weight's gradient is summed over so many rows first: an order that is always the same
-
-// ---- softmax
-
-// The keys first .. end-1 that a query sees.
-struct Seen { int64_t first, end; };
-INLINE Seen seen_by(int64_t position, int64_t keys, int64_t window) {
-  const int64_t end = std::max<int64_t>(0, std::min(keys, position + 1));
-  return {window > 0 ? std::min(end, std::max<int64_t>(0, position - window + 1)) : 0, end};
-}
-
-template <class X> INLINE float largest(const X* x, int64_t count) {
-  float top = -INFINITY;
-#pragma omp simd reduction(max : top)
-  for (int64_t i = 0; i < count; ++i) top = widen(x[i]) > top ? widen(x[i]) : top;
-  return top;
-}
-
-template <class T> INLINE void zero_outside(T* row, Seen seen, int64_t keys) {
-  std::memset(row, 0, seen.first * sizeof(T));
-  std::memset(row + seen.end, 0, (keys - seen.end) * sizeof(T));
-}
-
-// space: of `keys` floats.
-template <class S, class P>
-INLINE void softmax_row(const S* scores, Seen seen, int64_t keys, float scale, float* space, P* out) {
-  const S* x = scores + seen.first;
-  const int64_t count = seen.end - seen.first;
-  const float top = largest(x, count);
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    const float e = exponential((widen(x[i]) - top) * scale);
-    space[i] = e;
-    sum += e;
-  }
-  const float inverse = 1.0f / sum;
-  P* y = out + seen.first;
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) narrow(space[i] * inverse, y[i]);
-  zero_outside(out, seen, keys);
-}
-
-template <class P, class G>
-INLINE void softmax_row_backward(const P* probabilities, G* grad, const float* delta, Seen seen, int64_t keys, float scale) {
-  const P* p = probabilities + seen.first;
-  G* g = grad + seen.first;
-  const int64_t count = seen.end - seen.first;
-  float dot = 0;
-  if (delta) {
-    dot = *delta;
-  } else {
-#pragma omp simd reduction(+ : dot)
-    for (int64_t i = 0; i < count; ++i) dot += widen(p[i]) * widen(g[i]);
-  }
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) narrow(scale * widen(p[i]) * (widen(g[i]) - dot), g[i]);
-  zero_outside(grad, seen, keys);
-}
-
-constexpr int64_t kSummed = 4096;  // so many exponentials are summed in float, and their sums in double
-
-// log softmax(x)[target]; with `writes`, x becomes its gradient.
-template <class X> INLINE float log_prob_row(X* x, int64_t width, int64_t target, bool writes) {
-  const float top = largest(x, width);
-  double total = 0;
-  for (int64_t start = 0; start < width; start += kSummed) {
-    const int64_t end = std::min(width, start + kSummed);
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = start; i < end; ++i) sum += exponential(widen(x[i]) - top);
-    total += sum;
-  }
-  const float above = widen(x[target]) - top;
-  if (writes) {
-    const float inverse = float(-1.0 / total);
-#pragma omp simd
-    for (int64_t i = 0; i < width; ++i) narrow(exponential(widen(x[i]) - top) * inverse, x[i]);
-    narrow(1.0f + exponential(above) * inverse, x[target]);
-  }
-  return float(above - std::log(total));
-}
 
 // ---- dropout
 
@@ -326,57 +173,6 @@ void rope(void* x_, int64_t x_stride, int x_type, const void* cos_, int64_t cos_
           }
         }
       });
-    });
-  });
-}
-
-// scores, out: (blocks, queries, keys).  window: 0 where there is none.  out may be the scores themselves.
-void causal_softmax(const void* scores_, int64_t scores_block, int64_t scores_stride, int scores_type, void* out_,
-                    int64_t out_block, int64_t out_stride, int out_type, int64_t blocks, int64_t queries, int64_t keys,
-                    float scale, int64_t offset, int64_t window, int threads) {
-  std::vector<float> space(keys * threads);
-  with_type(scores_type, [&](auto st) {
-    with_type(out_type, [&](auto ot) {
-      using S = decltype(st);
-      using P = decltype(ot);
-      in_parallel(threads, threads, [&](int64_t part) {
-        for (int64_t row = part; row < blocks * queries; row += threads) {
-          const int64_t block = row / queries, query = row % queries;
-          softmax_row(static_cast<const S*>(scores_) + block * scores_block + query * scores_stride,
-                      seen_by(offset + query, keys, window), keys, scale, &space[part * keys],
-                      static_cast<P*>(out_) + block * out_block + query * out_stride);
-        }
-      });
-    });
-  });
-}
-
-// delta: (blocks, queries), or null.
-void causal_softmax_backward(const void* p_, int64_t p_block, int64_t p_stride, int p_type, void* grad_,
-                             int64_t grad_block, int64_t grad_stride, int grad_type, const float* delta, int64_t blocks,
-                             int64_t queries, int64_t keys, float scale, int64_t offset, int64_t window, int threads) {
-  with_type(p_type, [&](auto pt) {
-    with_type(grad_type, [&](auto gt) {
-      using P = decltype(pt);
-      using G = decltype(gt);
-      in_parallel(blocks * queries, threads, [&](int64_t row) {
-        const int64_t block = row / queries, query = row % queries;
-        softmax_row_backward(static_cast<const P*>(p_) + block * p_block + query * p_stride,
-                             static_cast<G*>(grad_) + block * grad_block + query * grad_stride,
-                             delta ? delta + row : nullptr, seen_by(offset + query, keys, window), keys, scale);
-      });
-    });
-  });
-}
-
-// A target outside 0 .. width-1 gets NaN, and its logits stay as they are.
-void log_prob(void* logits_, int64_t stride, int type, const int64_t* target, int64_t rows, int64_t width, int writes,
-              float* result, int threads) {
-  with_type(type, [&](auto t) {
-    using X = decltype(t);
-    in_parallel(rows, threads, [&](int64_t row) {
-      const bool is_there = target[row] >= 0 && target[row] < width;
-      result[row] = is_there ? log_prob_row(static_cast<X*>(logits_) + row * stride, width, target[row], writes) : NAN;
     });
   });
 }
