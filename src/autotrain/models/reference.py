@@ -31,6 +31,7 @@ from autotrain.models.precision import Precision
 from autotrain.models.probe import undisturbed
 from autotrain.models.quantize import Quantization
 from autotrain.models.reference_cache import LogProbsFile, fingerprint_of_weights
+from autotrain.models.transfer import to_device
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.types import Batch, LogProbs
 
@@ -100,8 +101,8 @@ class KeptReference:
     def of(self, batch: Batch, indices: Sequence[int], split: str = "train") -> LogProbs:
         """Raises TrainingError if the file's values aren't of these examples."""
         values = self.file.read(split, indices, num_expected=len(batch.target))
-        per_token = torch.from_numpy(values).to(self.device)
-        return LogProbs(per_token, batch.sequence.to(self.device), batch.num_sequences)
+        per_token = to_device(torch.from_numpy(values), self.device)
+        return LogProbs(per_token, to_device(batch.sequence, self.device), batch.num_sequences)
 
 
 def make_reference(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from autotrain.data.batches import collate, count, cut
 from autotrain.data.store import ExampleStore
 from autotrain.errors import TrainingError
+from autotrain.models.transfer import to_device
 from autotrain.objectives.base import Objective
 from autotrain.training.checkpoint import random_states, restore_random_states
 from autotrain.training.rate import attended_tokens
@@ -70,7 +71,7 @@ class _Pass:
         reference = self.examples.reference(batch, indices) if self.examples.reference else None
         output = self.policy(batch)
         device = output.values.device if isinstance(output, Scores) else output.per_token.device
-        return output, reference, Facts(batch.facts.margin.to(device), batch.facts.label.to(device))
+        return output, reference, Facts(to_device(batch.facts.margin, device), to_device(batch.facts.label, device))
 
     def shares(self) -> Iterator[Loss]:
         for part, whole in zip(self.parts, self.whole, strict=True):
@@ -119,17 +120,35 @@ def accumulate(
     rows = [examples.store[index] for index in indices]
     counts = count(rows)
     step = _prepare(policy, objective, examples, counts, parts)
-    sums: dict[str, float] = {"loss": 0.0}
+    shares: list[Loss] = []
     for share in step.shares():
         if share.value.requires_grad:
             torch.autograd.backward(scale(share.value))
-        _add(sums, share)
+        shares.append(_numbers(share))
+    sums = _sums(shares)
     return StepResult(sums.pop("loss"), sums, counts, sum(num_tokens), attended_tokens(rows), token_budget)
 
 
-def _add(sums: dict[str, float], share: Loss) -> None:
-    for name, value in {"loss": share.value, **share.metrics}.items():
-        sums[name] = sums.get(name, 0.0) + value.item()
+def _numbers(share: Loss) -> Loss:
+    """Without the graph that the gradient came from."""
+    return Loss(share.value.detach(), {name: value.detach() for name, value in share.metrics.items()})
+
+
+def _sums(shares: Sequence[Loss]) -> dict[str, float]:
+    """Loss and metrics over all shares.  A device is waited for once, not for each number."""
+    names = [name for share in shares for name in ("loss", *share.metrics)]
+    values = [value for share in shares for value in (share.value, *share.metrics.values())]
+    sums: dict[str, float] = {"loss": 0.0}
+    for name, value in zip(names, _read(values), strict=True):
+        sums[name] = sums.get(name, 0.0) + value
+    return sums
+
+
+def _read(values: Sequence[Tensor]) -> list[float]:
+    """Scalars of one device as numbers."""
+    if not values or values[0].device.type == "cpu":
+        return [value.item() for value in values]
+    return torch.stack(list(values)).tolist()
 
 
 def accumulate_within_memory(
@@ -182,13 +201,13 @@ def evaluate(
     policy.eval()
     store = examples.store
     parts = cut(range(len(store)), store.num_tokens, token_budget)
-    sums: dict[str, float] = {"loss": 0.0}
+    shares: list[Loss] = []
     try:
         counts = store.counts(range(len(store)))
         step = _prepare(policy, objective, examples, counts, parts, check)
         for share in step.shares():
-            _add(sums, share)
+            shares.append(_numbers(share))
             check()
     finally:
         policy.train(was_training)
-    return sums
+    return _sums(shares)
