@@ -3,8 +3,8 @@
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.speed import report, results
@@ -12,11 +12,11 @@ from benchmarks.speed.machine import BUSY_SHARE, load_now, processor
 from benchmarks.speed.measure import Choices, measure
 from benchmarks.speed.model import find_folder
 from benchmarks.speed.sides import SideFailed
-from benchmarks.speed.works import QUICK, WORKS, Work
+from benchmarks.speed.works import ABLATED, PACKED, QUICK, TRL, WORKS, Side, Work, ablations
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
-RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
+RESULTS = ROOT / "benchmarks" / "results"
 PYTHON_WITH_TRL = ROOT / ".venv-parity" / "bin" / "python"
 IDLE_SHARE = 0.10  # of all processors, taken by others before the first run
 
@@ -26,37 +26,63 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+@dataclass(frozen=True)
+class Mode:
+    """name: of its file of results.  works: measured where none are named.  sizes: instead of each work's own.
+
+    peers: compared with where none are named; None for each work's own.
+    """
+
+    name: str
+    works: Sequence[str]
+    sizes: Mapping[str, int]
+    peers: Sequence[str] | None = None
+
+
+FULL = Mode("speed", tuple(WORKS), {})
+SHORT = Mode("quick", QUICK, {"timed_steps": 1, "batch_size": 2}, (TRL.name, PACKED.name))
+ABLATION = Mode("ablation", ABLATED, {"warmup_steps": 2, "timed_steps": 6})  # of our side alone, more can be afforded
+
+
+def mode_of(arguments: argparse.Namespace) -> Mode:
+    return SHORT if arguments.quick else ABLATION if arguments.ablation else FULL
+
+
 def chosen_works(arguments: argparse.Namespace) -> list[Work]:
     """The works asked for, with the number of steps and the peers asked for."""
-    names = arguments.only or (QUICK if arguments.quick else tuple(WORKS))
-    works = [WORKS[name] for name in names]
-    changes = {
-        "batch_size": arguments.batch_size,
-        "warmup_steps": 1 if arguments.quick and arguments.warmup is None else arguments.warmup,
-        "timed_steps": 2 if arguments.quick and arguments.steps is None else arguments.steps,
-    }
-    given = {name: value for name, value in changes.items() if value is not None}
-    return [_with_peers(work if work.starts else replace(work, **given), arguments) for work in works]
+    mode = mode_of(arguments)
+    asked = {"batch_size": arguments.batch_size, "warmup_steps": arguments.warmup, "timed_steps": arguments.steps}
+    sizes = {**mode.sizes, **{name: size for name, size in asked.items() if size is not None}}
+    works = [WORKS[name] for name in arguments.only or mode.works]
+    sized = [work if work.starts else replace(work, **sizes) for work in works]
+    return [replace(work, peers=peers_of(work, arguments)) for work in sized]
 
 
-def _with_peers(work: Work, arguments: argparse.Namespace) -> Work:
-    wanted = arguments.peers or (("trl", "trl-packed") if arguments.quick else None)
-    if wanted is None:
-        return work
-    return replace(work, peers=tuple(peer for peer in work.peers if peer.name in wanted))
+def peers_of(work: Work, arguments: argparse.Namespace) -> Sequence[Side]:
+    """What the work is compared with."""
+    peers = ablations(work) if arguments.ablation else work.peers
+    wanted = arguments.peers or mode_of(arguments).peers
+    return [peer for peer in peers if wanted is None or peer.name in wanted]
+
+
+def results_file(arguments: argparse.Namespace) -> Path:
+    """The file asked for, or each kind of run its own."""
+    return arguments.results or RESULTS / f"{mode_of(arguments).name}.json"
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, and keep each work's result as soon as it is there."""
-    before = results.read_results(arguments.results)
-    here = processor()
-    results.check_processor(before, here)
+    file, here = results_file(arguments), processor()
+    try:
+        results.check_processor(results.read_results(file), here)
+    except results.OtherProcessor as problem:
+        raise SystemExit(str(problem)) from None
     load = load_now()
     if load > IDLE_SHARE and not arguments.allow_busy:
         raise SystemExit(
             f"the machine isn't idle: others take {load:.0%} of it; wait, or give --allow-busy and have the results marked"
         )
-    if not arguments.python_with_trl.exists():
+    if not arguments.ablation and not arguments.python_with_trl.exists():
         raise SystemExit(f"no {arguments.python_with_trl}: `make bench` sets up TRL")
     choices = Choices(
         folder=arguments.folder.resolve(),
@@ -81,8 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
             say(f"{work.name}: {problem}")
             continue
         entry |= {"command": command_line(arguments)}
-        kept = results.merged(results.read_results(arguments.results), work.name, entry, here)
-        results.write_results(arguments.results, kept)
+        results.write_results(file, results.merged(results.read_results(file), work.name, entry, here))
         say(report.speed_table({work.name: entry}) if not work.starts else report.start_table({work.name: entry}))
     return 1 if failed else 0
 
@@ -91,6 +116,7 @@ def command_line(arguments: argparse.Namespace) -> str:
     """What to type for the same again, without this machine's folders."""
     words = ["python -m benchmarks.speed run"]
     words += ["--quick"] if arguments.quick else []
+    words += ["--ablation"] if arguments.ablation else []
     words += ["--only", *arguments.only] if arguments.only else []
     words += ["--peers", *arguments.peers] if arguments.peers else []
     for name in ("repeat", "steps", "warmup", "batch_size"):
@@ -104,7 +130,7 @@ def command_line(arguments: argparse.Namespace) -> str:
 
 def render(arguments: argparse.Namespace) -> int:
     """Write or show the table."""
-    text = report.page_part(results.read_results(arguments.results))
+    text = report.page_part(results.read_results(arguments.results or RESULTS / "speed.json"))
     if arguments.write:
         report.write_page(PAGE, text)
     else:
@@ -124,7 +150,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m benchmarks.speed", description="How fast training is, beside TRL.")
     commands = top.add_subparsers(required=True)
     runs = commands.add_parser("run", help="measure, and put the results into a file")
-    runs.add_argument("--quick", action="store_true", help="two works, two pairs, few steps: under three minutes")
+    runs.add_argument("--quick", action="store_true", help="two works, two pairs, one step: under three minutes")
+    runs.add_argument("--ablation", action="store_true", help="ours alone: with all fast paths, and with each left out")
     runs.add_argument("--only", nargs="+", choices=WORKS, metavar="WORK", help="these works; see `list`")
     runs.add_argument("--peers", nargs="+", metavar="PEER", help="of what a work is compared with, only these")
     runs.add_argument("--repeat", type=int, help="pairs of runs; 5 unless --quick")
@@ -144,7 +171,7 @@ def parser() -> argparse.ArgumentParser:
     renders.set_defaults(act=render)
     commands.add_parser("list", help="the works").set_defaults(act=list_works)
     for one in (runs, renders):
-        one.add_argument("--results", type=Path, default=RESULTS, help="the file of results")
+        one.add_argument("--results", type=Path, help=f"the file of results; otherwise one in {RESULTS.relative_to(ROOT)}")
     return top
 
 

@@ -50,11 +50,11 @@ def take_rows(kind: str, num_rows: int, data: Path | None, seed: int = 0) -> lis
     return rows
 
 
-def repeat_rows(rows: list[Row], num_rows: int) -> Iterator[Row]:
-    """As many chat rows as asked for, no two alike: each time around, a number is put before the question."""
+def repeat_rows(rows: list[Row], num_rows: int, mark: str) -> Iterator[Row]:
+    """As many chat rows as asked for, no two alike: a number and `mark` are put before each question."""
     for number in range(num_rows):
         first, *rest = rows[number % len(rows)]["messages"]
-        yield {"messages": [{**first, "content": f"{number}. {first['content']}"}, *rest]}
+        yield {"messages": [{**first, "content": f"{mark} {number}. {first['content']}"}, *rest]}
 
 
 def write_rows(path: Path, rows: Iterator[Row] | list[Row]) -> None:

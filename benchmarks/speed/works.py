@@ -9,6 +9,7 @@ from typing import Any
 
 from autotrain.backends.environment import speed_settings
 from autotrain.params import LLMTrainingParams
+from autotrain.trainers.clm.names import FAST_PATHS
 
 OURS = "ours"
 LEARNING_RATE = 1e-4
@@ -44,6 +45,7 @@ ONEDNN = Side("trl-onednn", onednn=True, description="TRL, float32 products thro
 TUNED = Side("trl-tuned", **_COPIED, description="TRL with oneDNN, allocator and OpenMP set as ours are")
 PACKED = Side("trl-packed", packing=True, description="TRL with packing (bfd)")
 PACKED_TUNED = Side("trl-packed-tuned", packing=True, **_COPIED, description="TRL with packing, and set as ours is")
+AGAIN = Side("ours-again", ours={}, description="ours once more, on rows that it has tokenized before")
 OUR_BF16 = Side("ours-bf16", ours={"quantization": None}, description="ours, the base in bf16")
 
 
@@ -124,7 +126,16 @@ _WORKS = (
     Work("reward-lora-bf16", "preference", "reward", (TRL,), timed_steps=1),
     Work("default-lora-bf16", "text", "default", (PACKED,), batch_size=1, rows_per_unit=3),
     Work("sft-lora-int4", "chat", "sft", (OUR_BF16,), {"quantization": "int4"}, tolerance=inf, needs="bitsandbytes"),
-    Work("start", "chat", "sft", (TRL,), batch_size=4, warmup_steps=0, timed_steps=1, starts=True),
+    Work("start", "chat", "sft", (TRL, AGAIN), batch_size=4, warmup_steps=0, timed_steps=1, starts=True),
 )
 WORKS: Mapping[str, Work] = MappingProxyType({work.name: work for work in _WORKS})
 QUICK = ("sft-lora-bf16", "dpo-lora-bf16-multiturn")
+ABLATED = ("sft-lora-bf16", "sft-lora-fp32", "dpo-lora-bf16-multiturn")
+
+
+def ablations(work: Work) -> list[Side]:
+    """Our side without any of the fast paths, and without each of them.  oneDNN is of float32 only."""
+    names = [name for name in FAST_PATHS if name != "onednn" or work.precision == "fp32"]
+    without = {name: ",".join(other for other in FAST_PATHS if other != name) for name in names}
+    sides = [Side(f"without-{name}", ours={"fast_paths": others}) for name, others in without.items()]
+    return [Side("without-any", ours={"fast_paths": "none"}), *sides]
