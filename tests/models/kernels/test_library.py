@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,19 @@ def test_every_kernel_is_checked(built: native.Kernels):
     for name in built:
         broken = {**built, name: lambda *_: None}
         assert selftest.failed_ops(broken), name
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of this kind")
+@pytest.mark.parametrize(("processor", "has_openmp"), [("x86-64", True), ("x86-64-v3", True), ("x86-64-v3", False)])
+def test_they_are_right_on_lesser_processors_too(
+    tmp_path: Path, built: native.Kernels, monkeypatch: pytest.MonkeyPatch, processor: str, has_openmp: bool
+):
+    if "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip(reason="this processor is a lesser one itself")
+    monkeypatch.setattr(library, "_FLAGS", (*library._FLAGS, f"-march={processor}"))
+    if not has_openmp:
+        monkeypatch.setattr(library, "openmp_runtime", lambda: None)
+    assert selftest.failed_ops(library.load_built(library.build(tmp_path))) == []
 
 
 def test_they_can_be_switched_off(kernels: native.Kernels):

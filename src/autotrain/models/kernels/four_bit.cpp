@@ -2,10 +2,6 @@
 
 #include "elements.h"
 
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
-
 namespace {
 
 // Two numbers a byte, looked up among the block's 16 possible ones.

@@ -12,8 +12,7 @@ INLINE float norm_row(const X* x, const float* weight, float eps, int64_t width,
 #pragma omp simd reduction(+ : squares)
   for (int64_t i = 0; i < width; ++i) squares += widen(x[i]) * widen(x[i]);
   const float rstd = 1.0f / std::sqrt(squares / float(width) + eps);
-#pragma omp simd
-  for (int64_t i = 0; i < width; ++i) narrow(weight[i] * rounded_to<X>(widen(x[i]) * rstd), y[i]);
+  fill(y, width, [&](int64_t i) { return weight[i] * rounded_to<X>(widen(x[i]) * rstd); });
   return rstd;
 }
 
@@ -28,15 +27,11 @@ INLINE void norm_row_backward(const G* grad, const X* x, const float* weight, fl
 #pragma omp simd
     for (int64_t i = 0; i < width; ++i) grad_weight[i] += widen(grad[i]) * rounded_to<X>(widen(x[i]) * rstd);
   }
-  if (residual) {
-#pragma omp simd
-    for (int64_t i = 0; i < width; ++i)
-      narrow(rstd * (widen(grad[i]) * weight[i] - widen(x[i]) * rstd * mean) + widen(residual[i]), grad_x[i]);
-  } else {
-#pragma omp simd
-    for (int64_t i = 0; i < width; ++i)
-      narrow(rstd * (widen(grad[i]) * weight[i] - widen(x[i]) * rstd * mean), grad_x[i]);
-  }
+  const auto value = [&](int64_t i) { return rstd * (widen(grad[i]) * weight[i] - widen(x[i]) * rstd * mean); };
+  if (residual)
+    fill(grad_x, width, [&](int64_t i) { return value(i) + widen(residual[i]); });
+  else
+    fill(grad_x, width, value);
 }
 
 constexpr int64_t kRowsPerSum = 32;  // a weight's gradient is summed over so many rows first: an order that is always the same
@@ -71,8 +66,7 @@ void rms_norm(const void* x_, int64_t x_stride, const void* delta_, int64_t delt
         if (delta_) {
           const X* delta = static_cast<const X*>(delta_) + row * delta_stride;
           X* total = static_cast<X*>(total_) + row * width;
-#pragma omp simd
-          for (int64_t i = 0; i < width; ++i) narrow(widen(x[i]) + widen(delta[i]), total[i]);
+          fill(total, width, [&](int64_t i) { return widen(x[i]) + widen(delta[i]); });
           x = total;
         }
         rstd[row] = norm_row(x, weight.data(), eps, width, static_cast<Y*>(y_) + row * width);
@@ -117,8 +111,7 @@ void swiglu(const void* gate_, int64_t gate_stride, const void* up_, int64_t up_
       const T* gate = static_cast<const T*>(gate_) + row * gate_stride;
       const T* up = static_cast<const T*>(up_) + row * up_stride;
       T* product = static_cast<T*>(product_) + row * width;
-#pragma omp simd
-      for (int64_t i = 0; i < width; ++i) narrow(widen(gate[i]) * sigmoid(widen(gate[i])) * widen(up[i]), product[i]);
+      fill(product, width, [&](int64_t i) { return widen(gate[i]) * sigmoid(widen(gate[i])) * widen(up[i]); });
     });
   });
 }
@@ -136,13 +129,20 @@ void swiglu_backward(const void* grad_, int64_t grad_stride, const void* gate_, 
       T* grad_gate = static_cast<T*>(grad_gate_) + row * grad_gate_stride;
       T* grad_up = static_cast<T*>(grad_up_) + row * grad_up_stride;
       T* product = static_cast<T*>(product_) + row * width;
+      for (int64_t start = 0; start < width; start += kPart) {
+        const int64_t size = std::min(kPart, width - start);
+        float products[kPart], for_gate[kPart], for_up[kPart];
 #pragma omp simd
-      for (int64_t i = 0; i < width; ++i) {
-        const float g = widen(gate[i]), u = widen(up[i]), d = widen(grad[i]);
-        const float s = sigmoid(g), silu = g * s;
-        narrow(silu * u, product[i]);
-        narrow(d * u * (s + silu * (1.0f - s)), grad_gate[i]);
-        narrow(d * silu, grad_up[i]);
+        for (int64_t i = 0; i < size; ++i) {
+          const float g = widen(gate[start + i]), u = widen(up[start + i]), d = widen(grad[start + i]);
+          const float s = sigmoid(g), silu = g * s;
+          products[i] = silu * u;
+          for_gate[i] = d * u * (s + silu * (1.0f - s));
+          for_up[i] = d * silu;
+        }
+        narrow_all(products, size, product + start);
+        narrow_all(for_gate, size, grad_gate + start);
+        narrow_all(for_up, size, grad_up + start);
       }
     });
   });
@@ -196,19 +196,14 @@ void dropout(const void* x_, int64_t x_stride, int x_type, int64_t rows, int64_t
         const uint16_t* mine = drawn + index % 2;
         const X* x = static_cast<const X*>(x_) + row * x_stride + start;
         O* out = static_cast<O*>(out_) + row * out_stride + start;
-        if (adds) {
-#pragma omp simd
-          for (int64_t i = 0; i < count; ++i) {
-            const float scaled = widen(x[i]) * scale;
-            narrow(widen(out[i]) + (uint32_t(mine[i]) >= threshold ? scaled : 0.0f), out[i]);
-          }
-        } else {
-#pragma omp simd
-          for (int64_t i = 0; i < count; ++i) {
-            const float scaled = widen(x[i]) * scale;
-            narrow(uint32_t(mine[i]) >= threshold ? scaled : 0.0f, out[i]);
-          }
-        }
+        const auto value = [&](int64_t i) {
+          const float scaled = widen(x[i]) * scale;
+          return uint32_t(mine[i]) >= threshold ? scaled : 0.0f;
+        };
+        if (adds)
+          fill(out, count, [&](int64_t i) { return widen(out[i]) + value(i); });
+        else
+          fill(out, count, value);
       });
     });
   });

@@ -37,9 +37,7 @@ INLINE void softmax_row(const S* scores, Seen seen, int64_t keys, float scale, f
     sum += e;
   }
   const float inverse = 1.0f / sum;
-  P* y = out + seen.first;
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) narrow(space[i] * inverse, y[i]);
+  fill(out + seen.first, count, [&](int64_t i) { return space[i] * inverse; });
   zero_outside(out, seen, keys);
 }
 
@@ -55,8 +53,7 @@ INLINE void softmax_row_backward(const P* probabilities, G* grad, const float* d
 #pragma omp simd reduction(+ : dot)
     for (int64_t i = 0; i < count; ++i) dot += widen(p[i]) * widen(g[i]);
   }
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) narrow(scale * widen(p[i]) * (widen(g[i]) - dot), g[i]);
+  fill(g, count, [&](int64_t i) { return scale * widen(p[i]) * (widen(g[i]) - dot); });
   zero_outside(grad, seen, keys);
 }
 
@@ -76,8 +73,7 @@ template <class X> INLINE float log_prob_row(X* x, int64_t width, int64_t target
   const float above = widen(x[target]) - top;
   if (writes) {
     const float inverse = float(-1.0 / total);
-#pragma omp simd
-    for (int64_t i = 0; i < width; ++i) narrow(exponential(widen(x[i]) - top) * inverse, x[i]);
+    fill(x, width, [&](int64_t i) { return exponential(widen(x[i]) - top) * inverse; });
     narrow(1.0f + exponential(above) * inverse, x[target]);
   }
   return float(above - std::log(total));
