@@ -16,14 +16,20 @@ _LOG_HALF = -0.6931472
 def sequence_sums(logps: LogProbs) -> Tensor:
     """(S,) float32: log p(y | x) of each sequence, the sum over its tokens."""
     sums = logps.per_token.new_zeros(logps.num_sequences, dtype=torch.float32)
-    return sums.index_add(0, logps.sequence, logps.per_token.float())
+    return _added(sums, logps.sequence, logps.per_token.float())
 
 
 def sequence_lengths(logps: LogProbs) -> Tensor:
     """(S,) float32: predicted tokens of each sequence, at least 1."""
     ones = torch.ones_like(logps.per_token, dtype=torch.float32)
-    lengths = ones.new_zeros(logps.num_sequences).index_add(0, logps.sequence, ones)
-    return lengths.clamp(min=1)
+    return _added(ones.new_zeros(logps.num_sequences), logps.sequence, ones).clamp(min=1)
+
+
+def _added(sums: Tensor, place: Tensor, values: Tensor) -> Tensor:
+    """sums[place] + values, in the same order each time.  A GPU's `index_add` takes any: a run couldn't be repeated."""
+    if sums.device.type == "cuda":
+        return sums.index_put((place,), values, accumulate=True)  # sorts first
+    return sums.index_add(0, place, values)
 
 
 def sequence_means(logps: LogProbs) -> Tensor:
