@@ -29,6 +29,7 @@ from autotrain.models.failures import explained
 from autotrain.models.fast.onednn import use_onednn
 from autotrain.models.fast.switch import fast_paths_of
 from autotrain.models.forward import Policy
+from autotrain.models.kernels import library as kernels
 from autotrain.models.network import Network
 from autotrain.models.precision import Precision, choose_device, choose_precision
 from autotrain.models.quantize import Quantization, keep_plain_layout, quantization_config
@@ -111,6 +112,7 @@ def load_model(
     """
     fast = fast_paths_of(params)
     use_onednn(fast.onednn and device.type == "cpu")
+    kernels.allow(fast.kernels)
     config = read_model_config(source, _token(params))
     if head == "score":
         check_has_scores(config, source)

@@ -1,6 +1,8 @@
 """Decoder layers run as one function each give the numbers of the plain path: values and gradients, whole or adapted."""
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from autotrain.models.adapters import add_adapter
 from autotrain.models.fast.switch import ALL, NONE
 from autotrain.models.forward import Policy
 from autotrain.models.precision import BF16, FP32, Precision
+from autotrain.models.quantize import quantization_config
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.types import Batch, Span
 
@@ -169,3 +172,19 @@ def test_the_gradient_of_dropout_is_that_of_its_mask():
         weight.add_(direction, alpha=-2 * step)
         slope = (above - loss()) / (2 * step)
     assert float(slope) == pytest.approx(float(weight.grad.norm()), rel=1e-2)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+def test_a_base_in_4_bits_gives_the_numbers_of_the_plain_path(tmp_path: Path):
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(families.LlamaConfig(**{**SIZES, "hidden_size": 64})).save_pretrained(tmp_path)
+    answers = []
+    for fast in (ALL, NONE):
+        config = quantization_config("int4", torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=config, dtype=torch.float32)
+        torch.manual_seed(1)
+        adapted = add_adapter(model, LLMTrainingParams(peft=True, lora_r=4, lora_dropout=0.0), fast=fast)
+        policy = Policy(adapted, FP32, fast=fast)
+        assert policy.fast_layers == (fast is ALL)
+        answers.append(answer(policy))
+    assert_same(*answers, 1e-4)

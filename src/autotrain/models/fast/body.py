@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft.tuners.lora.layer import Linear as LoraLinear
+from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 
 from autotrain.models.fast.attention import Heads
 from autotrain.models.fast.layer import Layer, Norm, Setting, run_layer
 from autotrain.models.fast.linear import Group
-from autotrain.models.fast.lora import is_one_plain_adapter, read_dropout, read_linear
+from autotrain.models.fast.lora import is_linear, is_one_plain_adapter, read_dropout, read_linear
 from autotrain.models.layout import Layout
 from autotrain.models.precision import compute_dtype
 
@@ -62,8 +62,8 @@ def _is_known(layer: Any) -> bool:
 
 
 def _is_known_linear(module: Any) -> bool:
-    """A dense matrix, alone or under a plain adapter."""
-    return type(module) is nn.Linear or (isinstance(module, LoraLinear) and is_one_plain_adapter(module))
+    """A matrix, dense or in 4 bits, alone or under a plain adapter."""
+    return is_linear(module) or (isinstance(module, LoraLayer) and is_one_plain_adapter(module))
 
 
 def read_layer(module: Any, config: Any) -> Layer:

@@ -3,6 +3,7 @@
 Kept for the backward pass: the input and the adapter's inner values.  Dropout's mask is made again from its seed.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from autotrain.models.fast.linear import Adapter, Gradients, Group, Linear, ordered, project, project_backward
+from autotrain.models.kernels import ops
 from autotrain.models.precision import compute_dtype
 
 
@@ -34,25 +36,39 @@ def install(config: LoraConfig) -> None:
 
 
 def is_one_plain_adapter(module: Any) -> bool:
-    """Whether `module`, a LoRA layer of PEFT's, computes a dense product plus one plain adapter and nothing more."""
-    is_plain = type(module.base_layer) is nn.Linear and list(module.lora_A) == ["default"] and not module.lora_variant
+    """Whether `module`, a LoRA layer of PEFT's, computes a linear layer plus one plain adapter and nothing more."""
+    is_plain = is_linear(module.base_layer) and list(module.lora_A) == ["default"] and not module.lora_variant
     return is_plain and not module.disable_adapters and not module.merged and module.active_adapters == ["default"]
 
 
+def is_linear(module: Any) -> bool:
+    """A dense linear layer, or one that bitsandbytes holds in 4 bits."""
+    return type(module) is nn.Linear or _is_4bit(module)
+
+
+def _is_4bit(module: Any) -> bool:
+    return type(module).__name__ == "Linear4bit" and type(module).__module__.startswith("bitsandbytes.")
+
+
 def read_linear(module: Any) -> Linear:
-    """What a dense linear layer computes as it stands, alone or under an adapter."""
-    if type(module) is nn.Linear:
-        return Linear(module.weight.to, module.weight, module.bias, None)
-    base = module.base_layer
-    if not is_one_plain_adapter(module):
-        return Linear(base.weight.to, base.weight, base.bias, None)
-    down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
-    return Linear(base.weight.to, base.weight, base.bias, Adapter(down, up, module.scaling["default"]))
+    """What a linear layer computes as it stands, alone or under an adapter."""
+    base = module if is_linear(module) else module.base_layer
+    read = partial(_unpacked, base.weight) if _is_4bit(base) else base.weight.to
+    adapter = None
+    if base is not module and is_one_plain_adapter(module):
+        down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
+        adapter = Adapter(down, up, module.scaling["default"])
+    return Linear(read, base.weight, base.bias, adapter)
+
+
+def _unpacked(weight: Any, dtype: torch.dtype) -> Tensor:
+    """(O, I) of a weight in 4 bits: made at each use, so that no more than one layer is dense at a time."""
+    return ops.dequantize_4bit(weight.data, weight.quant_state, torch.empty(weight.quant_state.shape, dtype=dtype))
 
 
 def read_dropout(module: Any) -> float:
     """The dropout of a layer's adapter as it stands, 0 in evaluation."""
-    if type(module) is nn.Linear or module.disable_adapters or not module.training:
+    if is_linear(module) or module.disable_adapters or not module.training:
         return 0.0
     dropout = module.lora_dropout["default"]
     return float(dropout.p) if isinstance(dropout, nn.Dropout) else 0.0
