@@ -177,7 +177,9 @@ def test_the_gradient_of_dropout_is_that_of_its_mask():
 @pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
 def test_a_base_in_4_bits_gives_the_numbers_of_the_plain_path(tmp_path: Path):
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(families.LlamaConfig(**{**SIZES, "hidden_size": 64})).save_pretrained(tmp_path)
+    AutoModelForCausalLM.from_config(
+        families.LlamaConfig(**{**SIZES, "hidden_size": 64, "intermediate_size": 128})
+    ).save_pretrained(tmp_path)
     answers = []
     for fast in (ALL, NONE):
         config = quantization_config("int4", torch.float32)
