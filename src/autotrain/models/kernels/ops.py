@@ -14,7 +14,7 @@ from autotrain.models.kernels import library, native, plain
 from autotrain.models.kernels.hashing import keys_of
 from autotrain.models.kernels.quantized import FourBit
 
-_MAX_DROPPED = 2**33
+_MAX_DROPPED = 2**32
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float, out_dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -166,10 +166,10 @@ def dropout(x: Tensor, probability: float, seed: int, add_to: Tensor | None = No
     """x with elements set to 0 at random and the others divided by 1 - probability; the mask is never stored.
 
     Element i of x, counted flat, is dropped by a hash of (seed, i), the same with the kernel and without: to go backward,
-    call it on the gradient with the same seed.  x: any shape, 2^33 elements at most.  add_to: the result is added to it.
+    call it on the gradient with the same seed.  x: any shape, 2^32 elements at most.  add_to: the result is added to it.
     """
     if not 0 <= probability < 1 or x.numel() > _MAX_DROPPED:
-        raise ValueError(f"dropout of {x.numel()} elements with probability {probability}: at most 2^33, and in [0, 1)")
+        raise ValueError(f"dropout of {x.numel()} elements with probability {probability}: at most 2^32, and in [0, 1)")
     kernels, keys = library.loaded(), keys_of(seed)
     tensors = (x,) if add_to is None else (x, add_to)
     if kernels and native.can_take(*tensors) and all(map(native.is_in_rows, tensors)):

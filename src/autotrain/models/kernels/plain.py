@@ -1,6 +1,5 @@
 """The plain twins of the kernels, in torch: they define what each op computes.  Documented in `ops`."""
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -126,16 +125,16 @@ def _times(values: Tensor, scales: Tensor, block_size: int) -> Tensor:
 def dropout(x: Tensor, probability: float, keys: Keys, add_to: Tensor | None) -> Tensor:
     # The scale as the kernel has it: rounded to float32 once.
     scale = torch.tensor(1 / (1 - probability), dtype=torch.float32, device=x.device)
-    kept = kept_mask(x.shape, probability, keys).to(x.device)
+    kept = kept_mask(x.shape, probability, keys, x.device)
     result = torch.where(kept, x.float() * scale, 0.0)
     return result.to(x.dtype) if add_to is None else add_to.copy_(add_to.float() + result)
 
 
-def kept_mask(shape: torch.Size, probability: float, keys: Keys) -> Tensor:
+def kept_mask(shape: torch.Size, probability: float, keys: Keys, device: torch.device) -> Tensor:
     """bool, of the given shape: a pair of neighbours shares a hashed number, the first has its low 16 bits."""
     num_values = shape.numel()
-    drawn = hashed((num_values + 1) // 2, keys).astype("<u4").view("<u2")[:num_values]
-    return torch.from_numpy(drawn >= np.uint32(threshold(probability))).view(shape)
+    drawn = hashed((num_values + 1) // 2, keys, device).view(torch.int16)[:num_values]
+    return ((drawn.int() & 0xFFFF) >= threshold(probability)).view(shape)
 
 
 def threshold(probability: float) -> int:
