@@ -46,9 +46,8 @@ def swiglu_backward(
     grad: Tensor, gate: Tensor, up: Tensor, out: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     wide_grad, wide_gate, wide_up = grad.float(), gate.float(), up.float()
-    sigmoid = torch.sigmoid(wide_gate)
-    silu = wide_gate * sigmoid
-    grad_gate = wide_grad * wide_up * (sigmoid + silu * (1 - sigmoid))
+    silu = functional.silu(wide_gate)
+    grad_gate = torch.ops.aten.silu_backward(wide_grad * wide_up, wide_gate)
     grad_up = wide_grad * silu
     product = (silu * wide_up).to(gate.dtype)
     if out is None:
