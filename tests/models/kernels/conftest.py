@@ -5,11 +5,12 @@ from collections.abc import Generator
 import pytest
 import torch
 
-from autotrain.models.kernels import library, native
+from autotrain.models.kernels import library
+from autotrain.models.kernels.interface import Kernels
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> native.Kernels:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
     try:
         return library.load_built(library.build(tmp_path_factory.mktemp("kernels")))
     except library.KernelsUnusableError as error:
@@ -17,7 +18,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> native.Kernels:
 
 
 @pytest.fixture
-def kernels(built: native.Kernels, monkeypatch: pytest.MonkeyPatch) -> native.Kernels:
+def kernels(built: Kernels, monkeypatch: pytest.MonkeyPatch) -> Kernels:
     """`ops` uses the kernels."""
     monkeypatch.setattr(library, "_kernels", [built])
     return built

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from autotrain.models.kernels import native, ops, plain
+from autotrain.models.kernels import ops, plain
 from autotrain.models.kernels.hashing import hashed, keys_of
+from autotrain.models.kernels.interface import Kernels
 
 COUNT = 1_000_000
 CPU = torch.device("cpu")
@@ -49,7 +50,7 @@ def test_a_probability_outside_0_to_1_is_refused(probability: float):
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 5, 7), (2, 0)])
-def test_any_shape(kernels: native.Kernels, shape: tuple[int, ...]):
+def test_any_shape(kernels: Kernels, shape: tuple[int, ...]):
     x = torch.ones(shape)
     assert torch.equal(ops.dropout(x, 0.5, seed=2), plain.dropout(x, 0.5, keys_of(2), None))
     turned = torch.ones(6, 4, 5).transpose(0, 1)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from autotrain.models.kernels import library, native, ops, plain
+from autotrain.models.kernels.interface import Kernels
 
 TYPES = [torch.float32, torch.bfloat16]
 
@@ -23,7 +24,7 @@ def normal(shape: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("quant_type", ["nf4", "fp4"])
 @pytest.mark.parametrize(("shape", "block_size"), [((48, 64), 64), ((300, 576), 64), ((70, 2048), 1024)])
 def test_the_same_numbers_as_bitsandbytes(
-    kernels: native.Kernels, shape: tuple[int, int], block_size: int, quant_type: str, is_nested: bool, dtype: torch.dtype
+    kernels: Kernels, shape: tuple[int, int], block_size: int, quant_type: str, is_nested: bool, dtype: torch.dtype
 ):
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
@@ -43,7 +44,7 @@ def test_the_same_numbers_as_bitsandbytes(
 @needs_library
 @pytest.mark.parametrize("is_allowed", [True, False])
 @pytest.mark.parametrize("shape", [(5, 30), (64, 160), (3, 576)])
-def test_rows_that_are_no_multiple_of_a_block(kernels: native.Kernels, shape: tuple[int, int], is_allowed: bool):
+def test_rows_that_are_no_multiple_of_a_block(kernels: Kernels, shape: tuple[int, int], is_allowed: bool):
     from bitsandbytes.functional import quantize_4bit
 
     # Blocks go on over the ends of rows; there bitsandbytes 0.50's own function takes the scales of other blocks.

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from autotrain.models.kernels import library, native, ops, plain, selftest
+from autotrain.models.kernels import library, ops, plain, selftest
+from autotrain.models.kernels.interface import Kernels
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_without_a_compiler_plain_torch_does_the_work_after_one_quiet_line(
 
 
 def test_a_failing_build_is_not_an_error(
-    unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, built: native.Kernels
+    unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, built: Kernels
 ):
     (unused / "wrong.cpp").write_text("int main( {")
     monkeypatch.setattr(library, "FOLDER", unused)
@@ -59,7 +60,7 @@ def test_a_failing_build_is_not_an_error(
 
 
 def test_a_home_that_can_not_be_written_is_not_an_error(
-    unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, built: native.Kernels
+    unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, built: Kernels
 ):
     (unused / "file").write_text("")
     monkeypatch.setenv("AUTOTRAIN_HOME", str(unused / "file"))
@@ -76,7 +77,7 @@ def test_elsewhere_than_on_linux_nothing_is_built(
 
 
 def test_a_kernel_that_is_wrong_is_found_before_it_is_used(
-    unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, built: native.Kernels
+    unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, built: Kernels
 ):
     for source in (*library.FOLDER.glob("*.h"), *library.FOLDER.glob("*.cpp")):
         # A coefficient of the exponential.
@@ -90,7 +91,7 @@ def test_a_kernel_that_is_wrong_is_found_before_it_is_used(
     assert_plain_torch_does_the_work()
 
 
-def test_every_kernel_is_checked(built: native.Kernels):
+def test_every_kernel_is_checked(built: Kernels):
     assert selftest.failed_ops(built) == []
     for name in built:
         broken = {**built, name: lambda *_: None}
@@ -100,7 +101,7 @@ def test_every_kernel_is_checked(built: native.Kernels):
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names processors of this kind")
 @pytest.mark.parametrize(("processor", "has_openmp"), [("x86-64", True), ("x86-64-v3", True), ("x86-64-v3", False)])
 def test_they_are_right_on_lesser_processors_too(
-    tmp_path: Path, built: native.Kernels, monkeypatch: pytest.MonkeyPatch, processor: str, has_openmp: bool
+    tmp_path: Path, built: Kernels, monkeypatch: pytest.MonkeyPatch, processor: str, has_openmp: bool
 ):
     if "avx2" not in Path("/proc/cpuinfo").read_text():
         pytest.skip(reason="this processor is a lesser one itself")
@@ -110,7 +111,7 @@ def test_they_are_right_on_lesser_processors_too(
     assert selftest.failed_ops(library.load_built(library.build(tmp_path))) == []
 
 
-def test_they_can_be_switched_off(kernels: native.Kernels):
+def test_they_can_be_switched_off(kernels: Kernels):
     assert library.loaded() is kernels
     library.allow(False)
     try:
@@ -120,7 +121,7 @@ def test_they_can_be_switched_off(kernels: native.Kernels):
         library.allow(True)
 
 
-def test_what_is_built_is_kept(tmp_path: Path, built: native.Kernels, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_built_is_kept(tmp_path: Path, built: Kernels, monkeypatch: pytest.MonkeyPatch):
     file = library.build(tmp_path)
     changed = file.stat().st_mtime_ns
     assert library.build(tmp_path) == file
@@ -129,7 +130,7 @@ def test_what_is_built_is_kept(tmp_path: Path, built: native.Kernels, monkeypatc
     assert library.build(tmp_path) != file  # other flags, another library
 
 
-def test_two_builds_at_once_leave_one_whole_library(tmp_path: Path, built: native.Kernels):
+def test_two_builds_at_once_leave_one_whole_library(tmp_path: Path, built: Kernels):
     with ThreadPoolExecutor(2) as pool:
         files = set(pool.map(library.build, [tmp_path, tmp_path]))
     (file,) = files
@@ -137,7 +138,7 @@ def test_two_builds_at_once_leave_one_whole_library(tmp_path: Path, built: nativ
     library.load_built(file)
 
 
-def test_only_one_openmp_library_is_in_the_process(tmp_path: Path, built: native.Kernels):
+def test_only_one_openmp_library_is_in_the_process(tmp_path: Path, built: Kernels):
     program = """
 import os, re, sys, pathlib
 import torch
@@ -156,7 +157,7 @@ print(len(os.listdir("/proc/self/task")), *sorted(set(re.findall(r"\\S*lib(?:gom
     assert int(num_threads) >= 2
 
 
-def test_tensors_that_a_kernel_does_not_read_go_to_the_twin(kernels: native.Kernels):
+def test_tensors_that_a_kernel_does_not_read_go_to_the_twin(kernels: Kernels):
     x = torch.randn(6, 8)
     for other in (x.T.contiguous().T, x.half(), x.double()):
         made = ops.swiglu(other, other)
@@ -166,7 +167,7 @@ def test_tensors_that_a_kernel_does_not_read_go_to_the_twin(kernels: native.Kern
     assert y.shape == (0, 8)
 
 
-def test_a_softmax_of_a_negative_scale_is_refused(kernels: native.Kernels):
+def test_a_softmax_of_a_negative_scale_is_refused(kernels: Kernels):
     with pytest.raises(ValueError, match="must be positive"):
         ops.causal_softmax_(torch.ones(1, 2, 2), -1.0, 0)
     with pytest.raises(ValueError, match="must be positive"):

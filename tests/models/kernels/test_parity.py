@@ -9,6 +9,7 @@ from torch import Tensor
 
 from autotrain.models.kernels import native, plain, selftest
 from autotrain.models.kernels.hashing import keys_of
+from autotrain.models.kernels.interface import Kernels
 
 TYPES = [torch.float32, torch.bfloat16]
 # In bfloat16 a number may round to its neighbour, 2^-8 away, and then be multiplied and rounded once more.
@@ -37,7 +38,7 @@ def assert_close(made: Any, wanted: Any) -> None:
 class TestRows:
     @pytest.mark.parametrize("weight_dtype", TYPES)
     @pytest.mark.parametrize("out_dtype", TYPES)
-    def test_rms_norm(self, kernels: native.Kernels, size, gap, dtype, weight_dtype, out_dtype):
+    def test_rms_norm(self, kernels: Kernels, size, gap, dtype, weight_dtype, out_dtype):
         x, delta = (random(*size, dtype=dtype, seed=seed, gap=gap) for seed in (0, 1))
         weight = random(size[1], dtype=weight_dtype, seed=2)
         arguments = (x, weight, 1e-5, out_dtype)
@@ -47,14 +48,14 @@ class TestRows:
 
     @pytest.mark.parametrize("grad_dtype", TYPES)
     @pytest.mark.parametrize("has_residual", [False, True])
-    def test_rms_norm_backward(self, kernels: native.Kernels, size, gap, dtype, grad_dtype, has_residual):
+    def test_rms_norm_backward(self, kernels: Kernels, size, gap, dtype, grad_dtype, has_residual):
         x, residual = (random(*size, dtype=dtype, seed=seed, gap=gap) for seed in (0, 1))
         grad, weight = random(*size, dtype=grad_dtype, seed=2, gap=gap), random(size[1], dtype=dtype, seed=3)
         rstd = plain.rms_norm(x, weight, 1e-5, dtype)[1]
         arguments = (grad, x, weight, rstd, residual if has_residual else None, True)
         assert_close(native.rms_norm_backward(kernels, *arguments), plain.rms_norm_backward(*arguments))
 
-    def test_swiglu_and_its_gradients(self, kernels: native.Kernels, size, gap, dtype):
+    def test_swiglu_and_its_gradients(self, kernels: Kernels, size, gap, dtype):
         gate, up, grad = (random(*size, dtype=dtype, seed=seed, gap=gap) for seed in range(3))
         assert_close(native.swiglu(kernels, 4 * gate, up), plain.swiglu(4 * gate, up))
         made = native.swiglu_backward(kernels, grad, gate, up, None)
@@ -67,7 +68,7 @@ class TestRows:
 
     @pytest.mark.parametrize("angle_dtype", TYPES)
     @pytest.mark.parametrize("inverse", [False, True])
-    def test_rope(self, kernels: native.Kernels, size, gap, dtype, angle_dtype, inverse):
+    def test_rope(self, kernels: Kernels, size, gap, dtype, angle_dtype, inverse):
         num_rows, head_size = size
         x = random(num_rows, 3 * head_size, dtype=dtype, gap=gap)
         cos, sin = (random(*size, dtype=angle_dtype, seed=seed) for seed in (1, 2))
@@ -75,7 +76,7 @@ class TestRows:
         assert native.rope_(kernels, x, 3, cos, sin, inverse) is x
         assert_close(x, wanted)
 
-    def test_dropout_bit_for_bit(self, kernels: native.Kernels, size, gap, dtype):
+    def test_dropout_bit_for_bit(self, kernels: Kernels, size, gap, dtype):
         x, base = (random(*size, dtype=dtype, seed=seed, gap=gap) for seed in (0, 1))
         for scaled in (x, x[:, 1:]):
             arguments = (scaled, 0.3, keys_of(5), None)
@@ -83,7 +84,7 @@ class TestRows:
         wanted = plain.dropout(x, 0.3, keys_of(5), base.clone())
         assert torch.equal(native.dropout(kernels, x, 0.3, keys_of(5), base), wanted)
 
-    def test_log_prob(self, kernels: native.Kernels, size, gap, dtype):
+    def test_log_prob(self, kernels: Kernels, size, gap, dtype):
         logits = random(*size, dtype=dtype, gap=gap) * 5
         target = torch.arange(size[0]) % size[1]
         before = logits.clone()
@@ -99,7 +100,7 @@ class TestRows:
 @pytest.mark.parametrize("offset", [0, 3, 136, 500])
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("out_dtype", TYPES)
-def test_causal_softmax_and_its_gradient(kernels: native.Kernels, shape, window, offset, dtype, out_dtype):
+def test_causal_softmax_and_its_gradient(kernels: Kernels, shape, window, offset, dtype, out_dtype):
     scores, grad = (random(*shape, dtype=dtype, seed=seed, gap=3) * 4 for seed in (0, 1))
     seen = (0.3, offset, window)
     made, wanted = torch.full(shape, 7.0, dtype=out_dtype), torch.full(shape, 7.0, dtype=out_dtype)
@@ -113,7 +114,7 @@ def test_causal_softmax_and_its_gradient(kernels: native.Kernels, shape, window,
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_two_threads_give_the_same_bits(kernels: native.Kernels, two_threads: None, dtype: torch.dtype):
+def test_two_threads_give_the_same_bits(kernels: Kernels, two_threads: None, dtype: torch.dtype):
     def results() -> list[Tensor]:
         x, other, grad = (random(150, 576, dtype=dtype, seed=seed) for seed in range(3))
         weight, angles = random(576, dtype=dtype, seed=3), random(150, 64, dtype=dtype)
@@ -136,14 +137,14 @@ def test_two_threads_give_the_same_bits(kernels: native.Kernels, two_threads: No
     assert all(torch.equal(one, other) for one, other in zip(with_two, results(), strict=True))
 
 
-def test_exponentials_are_right_to_a_few_units_in_the_last_place(kernels: native.Kernels):
+def test_exponentials_are_right_to_a_few_units_in_the_last_place(kernels: Kernels):
     gate = torch.linspace(-80, 80, 200_001)[None]
     exact = gate.double() * torch.sigmoid(gate.double())
     made = native.swiglu(kernels, gate, torch.ones_like(gate)).double()
     assert ((made - exact).abs() / exact.abs().clamp(min=1e-30)).max() < 6 * 2**-24
 
 
-def test_log_probs_over_a_whole_vocabulary_are_right_to_float32(kernels: native.Kernels):
+def test_log_probs_over_a_whole_vocabulary_are_right_to_float32(kernels: Kernels):
     logits = random(3, 49_152, dtype=torch.float32) * 4
     target = torch.tensor([0, 77, 49_151])
     exact = logits.double().log_softmax(-1)
@@ -154,7 +155,7 @@ def test_log_probs_over_a_whole_vocabulary_are_right_to_float32(kernels: native.
     assert (logits - gradient).abs().max() < 1e-6
 
 
-def test_what_is_not_seen_is_not_read(kernels: native.Kernels):
+def test_what_is_not_seen_is_not_read(kernels: Kernels):
     scores = random(1, 4, 6, dtype=torch.float32)
     wanted = native.causal_softmax_(kernels, scores, 1.0, 0, None, torch.empty_like(scores))
     spoilt = scores.masked_fill(~plain.visible(scores, 0, None), float("nan"))
@@ -162,7 +163,7 @@ def test_what_is_not_seen_is_not_read(kernels: native.Kernels):
         assert_close(softmax(spoilt.clone(), 1.0, 0, None, torch.empty_like(scores)), wanted)
 
 
-def test_nan_and_infinity_are_not_hidden(kernels: native.Kernels):
+def test_nan_and_infinity_are_not_hidden(kernels: Kernels):
     nan, infinity = float("nan"), float("inf")
     scores = torch.tensor([[[0.0, nan, 1.0], [0.0, -infinity, 1.0]]])
     assert_close(
@@ -177,7 +178,7 @@ def test_nan_and_infinity_are_not_hidden(kernels: native.Kernels):
     assert 0 < dropped.isnan().sum() < 64
 
 
-def test_a_kernel_never_reads_past_the_end(kernels: native.Kernels):
+def test_a_kernel_never_reads_past_the_end(kernels: Kernels):
     x, short = torch.ones(4, 8), torch.ones(4, 6)
     with pytest.raises(ValueError, match=r"shape \(4, 6\) where \(4, 8\)"):
         native.swiglu(kernels, x, short)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from autotrain import log
 from autotrain.home import home
-from autotrain.models.kernels import native, selftest
+from autotrain.models.kernels import selftest
+from autotrain.models.kernels.interface import Kernels, functions_of
 
 FOLDER = Path(__file__).parent
 _COMPILERS = ("c++", "g++", "clang++")
@@ -33,7 +34,7 @@ class KernelsUnusableError(RuntimeError):
 
 
 _is_allowed: list[bool] = [True]
-_kernels: list[native.Kernels | None] = []  # empty until the first use
+_kernels: list[Kernels | None] = []  # empty until the first use
 
 
 def allow(is_allowed: bool) -> None:
@@ -41,7 +42,7 @@ def allow(is_allowed: bool) -> None:
     _is_allowed[0] = is_allowed
 
 
-def loaded() -> native.Kernels | None:
+def loaded() -> Kernels | None:
     """The kernels, or None where the plain twins are to be used.  The first call builds and checks them: some seconds."""
     if not _is_allowed[0]:
         return None
@@ -50,7 +51,7 @@ def loaded() -> native.Kernels | None:
     return _kernels[0]
 
 
-def _load() -> native.Kernels | None:
+def _load() -> Kernels | None:
     try:
         kernels = load_built(build(home() / "kernels"))
     except (KernelsUnusableError, OSError, subprocess.SubprocessError) as error:
@@ -99,13 +100,13 @@ def _run(command: list[str], folder: str) -> None:
         raise KernelsUnusableError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
 
 
-def load_built(file: Path) -> native.Kernels:
+def load_built(file: Path) -> Kernels:
     """Load what `build` made, with its threads from the OpenMP library that torch uses."""
     runtime = openmp_runtime()
     if runtime is not None:
         # The kernels, linked to no OpenMP library, find its symbols: threads of a second one would fight for cores.
         ctypes.CDLL(str(runtime), mode=ctypes.RTLD_GLOBAL)
-    return native.functions_of(ctypes.CDLL(str(file)))
+    return functions_of(ctypes.CDLL(str(file)))
 
 
 def openmp_runtime() -> Path | None:

@@ -1,51 +1,18 @@
 """Calls of the C++ kernels: the same arguments as the plain twins, after the kernels.  Documented in `ops`."""
 
-import ctypes
-from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from autotrain.models.kernels.hashing import Keys
+from autotrain.models.kernels.interface import Kernels
 from autotrain.models.kernels.plain import threshold
 from autotrain.models.kernels.quantized import FourBit
-
-Kernels = Mapping[str, Callable[..., None]]
 
 _TYPE_CODES = MappingProxyType({torch.float32: 0, torch.bfloat16: 1})
 # Below so many elements, waking a second thread takes longer than the work.
 _ELEMENTS_WORTH_A_THREAD = 2**15
-
-_ARGUMENT_TYPES = MappingProxyType(
-    {"p": ctypes.c_void_p, "l": ctypes.c_int64, "i": ctypes.c_int, "u": ctypes.c_uint32, "f": ctypes.c_float}
-)
-# One letter an argument, as the functions stand in kernels.cpp.
-_SIGNATURES = MappingProxyType(
-    {
-        "rms_norm": "pl plp i pi f ll pi p i",
-        "rms_norm_backward": "pli pli pi p pl ll p p i",
-        "swiglu": "pl pl i ll p i",
-        "swiglu_backward": "pl pl pl i ll pl pl p i",
-        "rope": "pli pl pli lll i i",
-        "causal_softmax": "plli plli lll fll i",
-        "causal_softmax_backward": "plli plli p lll fll i",
-        "log_prob": "pli p ll i p i",
-        "dequantize_4bit": "pll pp pppl f pi i",
-        "dropout": "pli ll uf uu pli i i",
-    }
-)
-
-
-def functions_of(library: ctypes.CDLL) -> Kernels:
-    """The library's functions, with the types of their arguments declared."""
-    functions: dict[str, Callable[..., None]] = {}
-    for name, letters in _SIGNATURES.items():
-        function = library[name]
-        function.argtypes = [_ARGUMENT_TYPES[letter] for letter in letters.replace(" ", "")]
-        function.restype = None
-        functions[name] = function
-    return MappingProxyType(functions)
 
 
 def can_take(*tensors: Tensor) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from autotrain.models.kernels import native, plain
 from autotrain.models.kernels.hashing import keys_of
+from autotrain.models.kernels.interface import Kernels
 
 # Of the largest number of a result.  In bfloat16 a number may round to its other neighbour, and be multiplied after that.
 _TOLERANCE = MappingProxyType({torch.float32: 1e-5, torch.bfloat16: 2**-6})
@@ -20,7 +21,7 @@ _ROWS, _WIDTH, _HEADS = 5, 76, 2
 Case = tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]
 
 
-def failed_ops(kernels: native.Kernels) -> list[str]:
+def failed_ops(kernels: Kernels) -> list[str]:
     """The names of the ops whose kernel and twin differ, in what they return or in what they leave in their arguments."""
     failed: list[str] = []
     for dtype, tolerance in _TOLERANCE.items():
