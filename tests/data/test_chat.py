@@ -12,7 +12,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from autotrain.data.chat import ChatTemplate
-from autotrain.data.encode import Encoded, Marked, SpanEncoder
+from autotrain.data.encode import SpanEncoder
+from autotrain.data.marked import Encoded, Marked
 from autotrain.data.messages import RowProblem
 from autotrain.data.templates import CHATML, ZEPHYR
 

@@ -23,8 +23,9 @@ from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
 from autotrain import log
 from autotrain.data.flow import only_writes_contents
+from autotrain.data.marked import Span
 from autotrain.data.messages import Message, RowProblem
-from autotrain.data.skeleton import Skeletons, Span, plain_roles
+from autotrain.data.skeleton import Skeletons, plain_roles
 from autotrain.data.templates import ZEPHYR, ZEPHYR_ROLES
 
 MARKER = "TurnMarkerQ7x"

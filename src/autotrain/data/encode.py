@@ -1,29 +1,16 @@
 """Text with marked spans becomes token ids with marks, and no token is on both sides of a border."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from autotrain.data.chat import Span
+from autotrain.data.marked import Encoded, Marked
 from autotrain.data.messages import RowProblem
+from autotrain.data.words import WordEncoder, cuts_at_spaces
 
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """A text and the character ranges in it that are trained on, in order."""
-
-    text: str
-    spans: tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """ids: (length,) int32.  trained: (length,) bool."""
-
-    ids: np.ndarray
-    trained: np.ndarray
+# Texts that are encoded in both ways, to be sure that looking up words gives what the library gives.
+_NUM_COMPARED = 32
 
 
 class SpanEncoder:
@@ -31,9 +18,33 @@ class SpanEncoder:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._words = WordEncoder(tokenizer) if cuts_at_spaces(tokenizer) else None
+        self._num_compared = 0
 
     def encode(self, texts: Sequence[Marked]) -> list[Encoded | RowProblem]:
         """Encode many texts at once; a text whose spans can't be kept apart gives a RowProblem."""
+        if self._words is None or not texts:
+            return self._encode_whole(texts)
+        found = self._words.encode(texts)
+        left = [number for number, one in enumerate(found) if one is None]
+        by_library = dict(zip(left, self._encode_whole([texts[number] for number in left]), strict=True))
+        encoded = [by_library[number] if one is None else one for number, one in enumerate(found)]
+        if not self._agrees(texts, encoded):
+            self._words = None
+            return self._encode_whole(texts)
+        if not self._words.is_useful:
+            self._words = None
+        return encoded
+
+    def _agrees(self, texts: Sequence[Marked], encoded: Sequence[Encoded | RowProblem]) -> bool:
+        """Compare the first texts with what the library makes of them."""
+        number = min(len(texts), _NUM_COMPARED - self._num_compared)
+        self._num_compared += number
+        return all(map(_is_same, encoded[:number], self._encode_whole(texts[:number])))
+
+    def _encode_whole(self, texts: Sequence[Marked]) -> list[Encoded | RowProblem]:
+        if not texts:
+            return []
         if not self._tokenizer.is_fast:
             return [self._encode_pieces(marked, self._ids(marked.text)) for marked in texts]
         batch = self._tokenizer(
@@ -92,6 +103,12 @@ class SpanEncoder:
 
     def _text(self, ids: list[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def _is_same(one: Encoded | RowProblem, other: Encoded | RowProblem) -> bool:
+    if isinstance(one, RowProblem) or isinstance(other, RowProblem):
+        return isinstance(one, RowProblem) and isinstance(other, RowProblem)
+    return np.array_equal(one.ids, other.ids) and np.array_equal(one.trained, other.trained)
 
 
 def _cut(marked: Marked) -> list[tuple[str, bool]]:

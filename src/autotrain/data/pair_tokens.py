@@ -12,8 +12,9 @@ import numpy as np
 
 from autotrain import log
 from autotrain.data.chat import ChatTemplate
-from autotrain.data.encode import Encoded, Marked, SpanEncoder, framed
+from autotrain.data.encode import SpanEncoder, framed
 from autotrain.data.lengths import AnswerLengths, Lengths, resolve_answer_lengths
+from autotrain.data.marked import Encoded, Marked
 from autotrain.data.messages import RowProblem
 from autotrain.data.report import (
     ANSWER_CUT_AWAY,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autotrain.data.marked import Span
 from autotrain.data.messages import RowProblem
 
-Span = tuple[int, int]
 Roles = tuple[str, ...]
 _MAX_SKELETONS = 2000
 # White space that no template writes shows whether a content was trimmed.

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from autotrain.data.chat import ChatTemplate
-from autotrain.data.encode import Encoded, Marked, SpanEncoder, framed
+from autotrain.data.encode import SpanEncoder, framed
 from autotrain.data.lengths import Lengths
+from autotrain.data.marked import Encoded, Marked
 from autotrain.data.messages import RowProblem
 from autotrain.data.pair_tokens import store_trees
 from autotrain.data.report import CUT_AWAY, EMPTY_ANSWER, MALFORMED, NO_ASSISTANT_TURN, NOTHING_TO_TRAIN, RowsReport

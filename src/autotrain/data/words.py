@@ -1,0 +1,191 @@
+"""Token ids by looking up words: most of a text are words that were encoded before.
+
+For tokenizers that cut a text before each single space anyway, whatever stands around it, the ids of a text are those of
+its pieces between such spaces, one after the other.  Which tokenizers do is known by their rules for cutting; others are
+left to the library, and so is text of which most pieces are new, as in languages that write no spaces.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from itertools import accumulate, chain, pairwise
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, models
+
+from autotrain.data.marked import Encoded, Marked
+
+_MAX_WORDS = 300_000
+_MAX_NEW_SHARE = 0.5  # of the characters of a window; above, looking up costs more than it saves
+_MARK = "\0"  # stands in no text that is cut
+# A cut is before a space that follows anything but white space.
+_CUT = re.compile(r"(?<=\S) ")
+_SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+_BEFORE_NO_CUT = tuple(space + " " for space in _SPACES)
+_BEFORE_NO_CUT_ASCII = tuple(pair for pair in _BEFORE_NO_CUT if pair.isascii())
+# Rules of which no match goes from something else into a space: GPT-2's, and those of Llama 3, Qwen 2 and GPT-4o.
+_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_KNOWN_RULES = frozenset(
+    {
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+        *(
+            rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}|"
+            r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            for digits in (r"\p{N}", r"\p{N}{1,3}")
+        ),
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+        r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    }
+)
+
+
+def cuts_at_spaces(tokenizer: Any) -> bool:
+    """Whether it is known of a tokenizer of transformers that the ids of a text are those of its pieces."""
+    if not tokenizer.is_fast or tokenizer.split_special_tokens:
+        return False
+    backend: Tokenizer = tokenizer.backend_tokenizer
+    if not isinstance(backend.model, models.BPE) or backend.model.dropout:
+        return False
+    if _state(backend.normalizer).get("type", "NFC") != "NFC" or not _cuts(_state(backend.pre_tokenizer)):
+        return False
+    added = backend.get_added_tokens_decoder().values()
+    return not any(token.lstrip or token.rstrip or token.single_word or _CUT.search(token.content) for token in added)
+
+
+def _state(part: Any) -> dict[str, Any]:
+    return {} if part is None else json.loads(part.__getstate__())
+
+
+def _cuts(rule: dict[str, Any]) -> bool:
+    steps = rule["pretokenizers"] if rule.get("type") == "Sequence" else [rule]
+    return all(map(_is_known, steps)) and any(
+        step["type"] == "Split" or (step["type"] == "ByteLevel" and step["use_regex"]) for step in steps
+    )
+
+
+def _is_known(step: dict[str, Any]) -> bool:
+    if step.get("type") == "Split":
+        is_plain = step["behavior"] == "Isolated" and not step["invert"]
+        return is_plain and step["pattern"].get("Regex") in _KNOWN_RULES
+    return step.get("type") == "Digits" or (step.get("type") == "ByteLevel" and not step["add_prefix_space"])
+
+
+class WordEncoder:
+    """For tokenizers of which `cuts_at_spaces` holds.  is_useful: false once a window was mostly new to it."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._backend: Tokenizer = tokenizer.backend_tokenizer
+        self._added = tuple(self._backend.get_added_tokens_decoder().values())
+        # Tokens of which each occurrence is one: the text is cut around them, too.
+        self._specials: frozenset[str] | None = None
+        self._ids: dict[str, bytes] = {"": b""}  # int32
+        self._is_border: dict[tuple[str, str], bool] = {}
+        self.is_useful = True
+
+    def encode(self, texts: Sequence[Marked]) -> list[Encoded | None]:
+        """None for a text in which a token stands across the border of a span, or may do."""
+        if self._specials is None:
+            self._specials = self._find_specials(texts)
+        for known in (self._ids, self._is_border):
+            if len(known) > _MAX_WORDS:
+                known.clear()
+        self._ids[""] = b""
+        encoded: list[Encoded | None] = [None] * len(texts)
+        unknown: list[tuple[int, list[list[str]]]] = []
+        for number, marked in enumerate(texts):
+            parts = self._cut(marked)
+            if parts is None:
+                continue
+            try:
+                encoded[number] = self._encode(marked, parts)
+            except KeyError:
+                unknown.append((number, parts))
+        self._learn([parts for _, parts in unknown], sum(len(marked.text) for marked in texts))
+        for number, parts in unknown:
+            encoded[number] = self._encode(texts[number], parts)
+        return encoded
+
+    def _find_specials(self, texts: Sequence[Marked]) -> frozenset[str]:
+        """Added tokens in these texts that overlap with no other: wherever the text has one, it is one token."""
+        exact = [token.content for token in self._added if not token.normalized]
+        found = [content for content in exact if any(content in marked.text for marked in texts)]
+        others = [token.content for token in self._added]
+        return frozenset(one for one in found if not any(_overlap(one, other) for other in others if other != one))
+
+    def _cut(self, marked: Marked) -> list[list[str]] | None:
+        """The pieces before, in and after each span; None if it can't be told where to cut."""
+        text, specials = marked.text, self._specials or ()
+        if _MARK in text:
+            return None
+        pairs = _BEFORE_NO_CUT_ASCII if text.isascii() else _BEFORE_NO_CUT
+        has_pairs = any(pair in text for pair in pairs)
+        borders = [0, *chain.from_iterable(marked.spans), len(text)]
+        parts: list[list[str]] = []
+        for first, last in pairwise(borders):
+            part = text[first:last]
+            part = _CUT.sub(_MARK + " ", part) if has_pairs else part.replace(" ", _MARK + " ")
+            for special in specials:
+                part = part.replace(special, _MARK + special + _MARK)
+            parts.append(part.split(_MARK))
+        return parts
+
+    def _learn(self, cut: Sequence[list[list[str]]], num_characters: int) -> None:
+        """Encode what is new in a window of so many characters."""
+        pieces = set(chain.from_iterable(chain.from_iterable(cut)))
+        new = list(pieces.difference(self._ids))
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.encode_special_tokens = False
+        encodings = self._backend.encode_batch_fast(new, add_special_tokens=False)
+        self._ids.update(
+            (piece, np.array(encoding.ids, np.int32).tobytes()) for piece, encoding in zip(new, encodings, strict=True)
+        )
+        self.is_useful = sum(map(len, new)) <= _MAX_NEW_SHARE * num_characters
+
+    def _encode(self, marked: Marked, parts: list[list[str]]) -> Encoded | None:
+        """Raises KeyError for a piece that isn't known."""
+        known = self._ids.__getitem__
+        blobs = [b"".join(map(known, part)) for part in parts]
+        if not self._are_borders([part for part in parts if part != [""]]):
+            return None
+        ids = np.frombuffer(b"".join(blobs), np.int32)
+        if marked.spans == ((0, len(marked.text)),):
+            return Encoded(ids, np.ones(len(ids), np.bool_))
+        trained = np.zeros(len(ids), np.bool_)
+        ends = list(accumulate(len(blob) // 4 for blob in blobs))
+        for number in range(1, len(blobs), 2):
+            trained[ends[number - 1] : ends[number]] = True
+        return Encoded(ids, trained)
+
+    def _are_borders(self, parts: Sequence[list[str]]) -> bool:
+        """Whether no token stands across two parts.  Each border is looked at by itself."""
+        specials, was_free = self._specials or (), True
+        for before, after in pairwise(parts):
+            head = next(piece for piece in after if piece)
+            tail = next(piece for piece in reversed(before) if piece)
+            is_free = head in specials or tail in specials
+            # A part of one piece, open on both sides, may be joined with both at once.
+            if not is_free and (not self._parts(tail, head) or not (was_free or len(before) > 1)):
+                return False
+            was_free = is_free
+        return True
+
+    def _parts(self, tail: str, head: str) -> bool:
+        key = tail, head
+        if key not in self._is_border:
+            whole = self._backend.encode(tail + head, add_special_tokens=False).ids
+            self._is_border[key] = np.array(whole, np.int32).tobytes() == self._ids[tail] + self._ids[head]
+        return self._is_border[key]
+
+
+def _overlap(one: str, other: str) -> bool:
+    is_inside = one in other or other in one
+    return is_inside or any(
+        first.endswith(last[:length])
+        for first, last in ((one, other), (other, one), (one, one))
+        for length in range(1, min(len(first), len(last)))
+    )
