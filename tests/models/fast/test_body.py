@@ -14,7 +14,7 @@ from autotrain.models.adapters import add_adapter
 from autotrain.models.fast.switch import ALL, NONE
 from autotrain.models.forward import Policy
 from autotrain.models.precision import BF16, FP32, Precision
-from autotrain.models.quantize import quantization_config
+from autotrain.models.quantize import keep_plain_layout, quantization_config
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.types import Batch, Span
 
@@ -184,6 +184,7 @@ def test_a_base_in_4_bits_gives_the_numbers_of_the_plain_path(tmp_path: Path):
     for fast in (ALL, NONE):
         config = quantization_config("int4", torch.float32)
         model = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=config, dtype=torch.float32)
+        keep_plain_layout(model)
         torch.manual_seed(1)
         adapted = add_adapter(model, LLMTrainingParams(peft=True, lora_r=4, lora_dropout=0.0), fast=fast)
         policy = Policy(adapted, FP32, fast=fast)
