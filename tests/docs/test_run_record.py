@@ -2,11 +2,15 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from autotrain.trainers.clm.record import Start, timings
+from autotrain.trainers.clm.record import Start, memory, timings
 from autotrain.training.checkpoint import Progress
+from autotrain.training.forecast import Forecast, LargestBatch
+from autotrain.training.plan import MemoryPlan
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 PROGRESS = Progress(num_tokens=1200, num_trained_tokens=300, train_seconds=4.0, train_cpu_seconds=7.5)
@@ -20,6 +24,13 @@ def fields_under(title: str) -> list[str]:
 
 def test_the_page_names_the_timings() -> None:
     assert fields_under("Time and speed") == list(timings(PROGRESS, Start(1.0, 2.0), 9.0, 1.0))
+
+
+def test_the_page_names_what_is_said_of_memory() -> None:
+    largest = LargestBatch((0,), 10, 5, True)
+    ready = SimpleNamespace(memory=MemoryPlan(64, 0, 2, 1000, ""), loaded_bytes=1)
+    work: Any = SimpleNamespace(ready=ready, forecast=Forecast(500, largest))
+    assert fields_under("Memory") == [*memory(work), "measured_peak_bytes"]
 
 
 def test_timings_are_over_the_steps_alone() -> None:

@@ -1,42 +1,78 @@
 """How a step is cut, decided by numbers alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from autotrain.models.memory import MemoryEstimate
 from autotrain.training import plan as planning
 from autotrain.training.plan import plan_memory, total_memory_bytes
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 
 
-def plan(**changes):
+# A token keeps 0.25 MiB in each of four layers, or 1/32 MiB where they are computed again; a GiB whatever the batch.
+ESTIMATE = MemoryEstimate(
+    weights=GIB // 2,
+    gradients=GIB // 4,
+    optimizer=GIB // 4,
+    num_layers=4,
+    layer=MIB // 4,
+    layer_input=MIB // 32,
+    layer_work=0,
+    ends=0,
+    head=0,
+    prediction=0,
+    logit_row=0,
+    chunk_rows=100,
+)
+
+
+def plan(estimate=ESTIMATE, **changes):
     facts = {
-        "device_type": "cpu",
+        "device_type": "cuda",
         "total_bytes": 16 * GIB,
-        "fixed_bytes": GIB,
-        "bytes_per_token": 2**20,
-        "bytes_per_token_checkpointed": 2**17,
+        "other_bytes": 0,
         "longest_example": 500,
         "may_checkpoint": True,
         "search": False,
     }
-    return plan_memory(**{**facts, **changes})
+    return plan_memory(estimate, **{**facts, **changes})
 
 
-def test_a_micro_batch_is_as_large_as_pays():
-    assert plan().token_budget == 4096
+def test_on_a_processor_a_micro_batch_is_as_large_as_pays():
+    made = plan(device_type="cpu")
+    assert made.token_budget == 1024 and "more would gain nothing" in made.reason
 
 
 def test_less_memory_means_smaller_micro_batches():
-    assert plan(total_bytes=4 * GIB).token_budget == 1433  # (0.6 * 4 GiB - 1 GiB) / 1 MiB
+    assert plan().token_budget == 8806  # (0.6 * 16 GiB - 1 GiB) / 1 MiB
+    assert plan(total_bytes=4 * GIB).token_budget == 1433
+
+
+def test_a_second_model_takes_its_share():
+    assert plan(other_bytes=GIB).token_budget == 8806 - 1024
+
+
+def test_the_head_takes_its_share():
+    """100 rows of logits at once, of 1 MiB each."""
+    assert plan(replace(ESTIMATE, logit_row=MIB)).token_budget == 8806 - 100
 
 
 def test_activations_are_kept_where_they_fit():
-    assert not plan().gradient_checkpointing
+    assert plan().num_checkpointed_layers == 0 and "activations kept" in plan().reason
 
 
-def test_activations_are_recomputed_where_the_longest_row_does_not_fit():
-    assert plan(total_bytes=2 * GIB).gradient_checkpointing  # 0.6 * 2 GiB - 1 GiB = 0.2 GiB = 204 tokens < 500
+def test_as_few_layers_as_need_be_are_computed_again():
+    """0.6 * 2.25 GiB - 1 GiB = 0.35 GiB; 500 tokens keep 0.488 GiB, with one layer computed again 0.381, with two 0.275."""
+    made = plan(total_bytes=int(2.25 * GIB))
+    assert made.num_checkpointed_layers == 2 and "2 of 4 layers recomputed" in made.reason
+    assert made.token_budget == 637  # 0.35 GiB / (2 * 0.25 + 2 / 32) MiB
+
+
+def test_if_nothing_fits_all_layers_are_computed_again():
+    assert plan(total_bytes=GIB).num_checkpointed_layers == 4
 
 
 def test_recomputing_can_be_forbidden():
@@ -44,11 +80,13 @@ def test_recomputing_can_be_forbidden():
 
 
 def test_the_longest_row_always_fits_into_the_budget():
-    assert plan(longest_example=9000).token_budget >= 9000
+    made = plan(device_type="cpu", longest_example=9000)
+    assert made.token_budget >= 9000 and "the longest row" in made.reason
 
 
 def test_searching_starts_higher():
     assert plan(search=True).token_budget == 13721  # (0.9 * 16 GiB - 1 GiB) / 1 MiB
+    assert plan(search=True, device_type="cpu").token_budget == 4096
 
 
 @pytest.mark.parametrize("said", ["max\n", None])

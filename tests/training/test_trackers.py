@@ -9,6 +9,7 @@ import pytest
 
 from autotrain.errors import ConfigError
 from autotrain.params import LLMTrainingParams
+from autotrain.run_folder import FAILED, FINISHED, INTERRUPTED
 from autotrain.training.trackers import check_trackers, open_trackers
 
 
@@ -50,10 +51,20 @@ def test_values_arrive_with_their_step_and_the_token_doesnt(
 ):
     (tracker,) = open_trackers(params(name), tmp_path, 0)
     tracker.log(3, {"loss": 1.5})
-    tracker.close()
+    tracker.close(FINISHED)
     assert service.calls(logs) == [(({"loss": 1.5},), {"step": 3})]
     assert len(service.calls(ends)) == 1
     assert "secretsecret" not in repr(service.told)
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "code"), [(FINISHED, "FINISHED", 0), (INTERRUPTED, "KILLED", 0), (FAILED, "FAILED", 1)]
+)
+def test_services_hear_how_a_run_ended(service: Service, tmp_path: Path, ending: str, status: str, code: int):
+    for tracker in open_trackers(params("mlflow,wandb"), tmp_path, 0):
+        tracker.close(ending)
+    assert service.calls("end_run") == [((status,), {})]
+    assert service.calls("finish") == [((), {"exit_code": code})]
 
 
 @pytest.mark.parametrize(("name", "begins", "key"), [("wandb", "init", "id"), ("mlflow", "start_run", "run_id")])

@@ -1,6 +1,8 @@
-"""Estimates for a planner: how many bytes a model's training takes, per token and in all.
+"""Estimates for a planner: how many bytes a model's training takes, whatever the batch and for a batch of a given size.
 
 Estimates, not promises: they count what a decoder layer of the Llama kind keeps for its backward pass.
+
+Legend: H hidden size, I inner size, Q and K heads of queries and of keys times their size, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -9,7 +11,10 @@ from typing import Any
 from torch import nn
 from transformers import PretrainedConfig
 
+from autotrain.models.head import chunk_rows
+
 _FLOAT32_BYTES = 4
+ADAM_BYTES = 2 * _FLOAT32_BYTES  # two values for each trained weight
 
 
 @dataclass(frozen=True)
@@ -39,51 +44,118 @@ def layer_sizes(config: PretrainedConfig) -> LayerSizes:
 
 
 @dataclass(frozen=True)
-class MemoryEstimate:
-    """All in bytes.  weights: as they are held.  gradients: of what is trained.
+class Computation:
+    """What decides how much is kept.  value_bytes: of one value in the precision of the computation.
 
-    optimizer: two float32 values for each trained parameter, as Adam keeps.  per_token and per_token_checkpointed: what one
-    token of a batch keeps until the backward pass, without and with gradient checkpointing.
+    fast_layers: whether decoder layers are one function each.  trains_base: all weights, not an adapter.
+    optimizer_bytes: state for each trained weight.
+    """
+
+    device_type: str
+    value_bytes: int
+    fast_layers: bool
+    trains_base: bool
+    optimizer_bytes: int = ADAM_BYTES
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """All in bytes.  weights: as they are held.  gradients, optimizer: of what is trained.
+
+    Of each token: `layer` is what a layer keeps until the backward pass, `layer_input` what it keeps if it is computed
+    again, `layer_work` what its backward pass needs besides, `ends` what embedding and last norm keep.
+    head: for any batch.  prediction: for each prediction; logit_row: for each of the up to `chunk_rows` at once.
     """
 
     weights: int
     gradients: int
     optimizer: int
-    per_token: int
-    per_token_checkpointed: int
+    num_layers: int
+    layer: int
+    layer_input: int
+    layer_work: int
+    ends: int
+    head: int
+    prediction: int
+    logit_row: int
+    chunk_rows: int
 
     @property
     def fixed(self) -> int:
         """What doesn't depend on the batch."""
         return self.weights + self.gradients + self.optimizer
 
+    @property
+    def per_token(self) -> int:
+        """What one token keeps until the backward pass."""
+        return self.num_layers * self.layer + self.ends
 
-def estimate_memory(model: nn.Module, config: PretrainedConfig, compute_bytes: int, *, has_adapter: bool) -> MemoryEstimate:
-    """compute_bytes: size of one value in the precision of the computation."""
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    sizes = layer_sizes(config)
-    layer = _layer_bytes(sizes, compute_bytes, has_adapter=has_adapter)
-    hidden, num_layers = sizes.hidden, sizes.num_layers
-    # Input, embedding, final norm (in float32) and, for each prediction, its row and the row's gradient.
-    ends = hidden * (4 * _FLOAT32_BYTES + 2 * compute_bytes)
+    def activations(self, num_tokens: int, num_predictions: int, num_checkpointed: int = 0) -> int:
+        """The most that a batch takes at once, if the first `num_checkpointed` layers are computed again.
+
+        That is at the head or in the last layer's backward pass; or, where nearly all layers are computed again, in the
+        backward pass of one of those.
+        """
+        inputs = num_checkpointed * self.layer_input
+        kept = num_tokens * ((self.num_layers - num_checkpointed) * self.layer + inputs + self.ends)
+        head = self.head + num_predictions * self.prediction + min(num_predictions, self.chunk_rows) * self.logit_row
+        again = num_tokens * (inputs + self.layer + self.layer_work + self.ends) if num_checkpointed else 0
+        return max(kept + max(head, num_tokens * self.layer_work), again)
+
+
+def estimate_memory(model: nn.Module, config: PretrainedConfig, computation: Computation) -> MemoryEstimate:
+    """What training `model`, with its adapter if it has one, takes."""
+    sizes, value = layer_sizes(config), computation.value_bytes
+    named = list(model.named_parameters())
+    trained = sum(parameter.numel() for _, parameter in named if parameter.requires_grad)
+    weights = sum(parameter.numel() * parameter.element_size() for _, parameter in named)
+    ranks = sum(parameter.shape[0] for name, parameter in named if ".lora_A." in name)
+    # The state between layers is of the weights' type.
+    state = _FLOAT32_BYTES if computation.trains_base else value
+    layer = _fast_layer(sizes, value, state) if computation.fast_layers else _layer(sizes, value)
+    layer += ranks * value // max(1, sizes.num_layers)
+    if ranks and not computation.fast_layers:
+        layer += _dropped(sizes, value)
+    vocabulary = _size(config.get_text_config().to_dict(), "vocab_size")
+    is_cpu = computation.device_type == "cpu"
     return MemoryEstimate(
         weights=weights,
         gradients=trained * _FLOAT32_BYTES,
-        optimizer=2 * trained * _FLOAT32_BYTES,
-        per_token=num_layers * layer + ends,
-        per_token_checkpointed=num_layers * hidden * compute_bytes + layer + ends,
+        optimizer=trained * computation.optimizer_bytes,
+        num_layers=sizes.num_layers,
+        layer=layer,
+        layer_input=sizes.hidden * state,
+        layer_work=4 * (sizes.inner + sizes.hidden) * value,
+        ends=sizes.hidden * (2 * _FLOAT32_BYTES + state),
+        head=_head(sizes, vocabulary, value) if computation.trains_base else 0,
+        prediction=sizes.hidden * (state + value),
+        # On a processor the gradient is made where the logits were.
+        logit_row=vocabulary * (value if is_cpu else value + 2 * _FLOAT32_BYTES),
+        chunk_rows=chunk_rows(max(1, vocabulary), computation.device_type),
     )
 
 
-def _layer_bytes(sizes: LayerSizes, compute_bytes: int, *, has_adapter: bool) -> int:
-    hidden, inner, queries, keys = sizes.hidden, sizes.inner, sizes.queries, sizes.keys
-    # Both norms' outputs and residuals; q, k before and after rotation, v; what attention returns; gate, up, their products.
-    values = 4 * hidden + 3 * queries + 3 * keys + 4 * inner
-    norms = 4 * hidden * _FLOAT32_BYTES
-    # An adapter keeps its input once more after dropout, and dropout its mask.
-    dropped = (5 * hidden + queries + inner) * 2 * compute_bytes if has_adapter else 0
-    return values * compute_bytes + norms + dropped
+def _fast_layer(sizes: LayerSizes, value: int, state: int) -> int:
+    """Input and state after attention; q, k, v, what attention returns, gate, up; the norms' factors."""
+    values = 2 * sizes.queries + 2 * sizes.keys + 2 * sizes.inner
+    return 2 * sizes.hidden * state + values * value + 2 * _FLOAT32_BYTES
+
+
+def _layer(sizes: LayerSizes, value: int) -> int:
+    """Both norms' outputs and residuals; q, k before and after rotation, v; what attention returns; gate, up, products."""
+    values = 4 * sizes.hidden + 3 * sizes.queries + 3 * sizes.keys + 4 * sizes.inner
+    return values * value + 4 * sizes.hidden * _FLOAT32_BYTES
+
+
+def _dropped(sizes: LayerSizes, value: int) -> int:
+    """An adapter keeps its input once more after dropout, and dropout its mask."""
+    return (5 * sizes.hidden + sizes.queries + sizes.inner) * 2 * value
+
+
+def _head(sizes: LayerSizes, vocabulary: int, value: int) -> int:
+    """A trained head's matrix in the type of the computation, and a chunk's share of its gradient."""
+    cast = value if value != _FLOAT32_BYTES else 0
+    return vocabulary * sizes.hidden * (cast + _FLOAT32_BYTES)
 
 
 def _size(fields: dict[str, Any], *names: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from autotrain import log
 from autotrain.errors import TrainingError
@@ -19,7 +20,7 @@ from autotrain.models.body import attention_set_to, find_body, pretrained_of, se
 from autotrain.models.fast.body import FastBody, find_fast_body
 from autotrain.models.fast.switch import NONE, FastPaths
 from autotrain.models.layout import Layout, make_layout
-from autotrain.models.memory import MemoryEstimate, estimate_memory
+from autotrain.models.memory import ADAM_BYTES, Computation, MemoryEstimate, estimate_memory, layer_sizes
 from autotrain.models.padded import pad_rows
 from autotrain.models.precision import Precision
 from autotrain.models.probe import CheckHead, flat_hidden, probe, same_hidden
@@ -121,11 +122,6 @@ class Network(nn.Module):
         """Whether decoder layers are run as one function each."""
         return self._fast_body is not None
 
-    def checkpoint_layers(self, number: int) -> None:
-        """Compute so many of the fast layers again in the backward pass instead of keeping what they made."""
-        if self._fast_body is not None:
-            self._fast_body = replace(self._fast_body, num_checkpointed=number)
-
     def _same_with_fast_attention(self, body: nn.Module) -> bool:
         def hidden(ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
             return flat_hidden(body, ids, positions, replace(layout, fast=True))
@@ -189,28 +185,29 @@ class Network(nn.Module):
         return [(name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad]
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
-        """Compute layers again in the backward pass instead of keeping what they made."""
+        """Compute layers again in the backward pass instead of keeping what they made: all of them, or none."""
+        self.checkpoint_layers(layer_sizes(self.pretrained.config).num_layers if enabled else 0)
+
+    def checkpoint_layers(self, number: int) -> None:
+        """Compute the first `number` layers again in the backward pass instead of keeping what they made."""
+        if self._fast_body is not None:
+            self._fast_body = replace(self._fast_body, num_checkpointed=number)
         model = self.pretrained
         if not model.supports_gradient_checkpointing:
-            if enabled:
+            if number and self._fast_body is None:
                 log.notice(f"{model.config.model_type} can't compute layers again; gradient checkpointing stays off")
             return
-        if enabled:
-            model.activation_checkpointing_enable({"use_reentrant": False})
-        else:
+        if number == 0:
             model.activation_checkpointing_disable()
+        else:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+            layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+            for layer in layers[number:]:
+                layer.gradient_checkpointing = False
         model.disable_input_require_grads()  # only the reentrant kind needs it
 
-    def memory(self) -> MemoryEstimate:
-        """What training takes, for a planner."""
+    def memory(self, optimizer_bytes: int = ADAM_BYTES) -> MemoryEstimate:
+        """What training takes, for a planner: an estimate.  optimizer_bytes: its state for each trained weight."""
         size = torch.empty(0, dtype=self.precision.compute).element_size()
-        return estimate_memory(self.model, self.pretrained.config, size, has_adapter=self.has_adapter)
-
-    def fixed_bytes(self) -> int:
-        """Bytes of weights, gradients and Adam's state, whatever the batch: an estimate."""
-        return self.memory().fixed
-
-    def activation_bytes_per_token(self, *, checkpointed: bool = False) -> int:
-        """Bytes that one token of a batch keeps until the backward pass, with or without checkpointing: an estimate."""
-        estimate = self.memory()
-        return estimate.per_token_checkpointed if checkpointed else estimate.per_token
+        computation = Computation(self.device.type, size, self.fast_layers, not self.has_adapter, optimizer_bytes)
+        return estimate_memory(self.model, self.pretrained.config, computation)

@@ -4,28 +4,39 @@ from dataclasses import dataclass
 
 import torch
 
+from autotrain import log
 from autotrain.data.batches import Batches
+from autotrain.data.store import ExampleStore
+from autotrain.models.memory import MemoryEstimate
 from autotrain.models.network import Network
 from autotrain.objectives.base import Objective
 from autotrain.run_folder import METRICS_FILE, SAMPLES_FILE, RunFolder
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.training.checkpoint import Progress
 from autotrain.training.due import plan_events
+from autotrain.training.forecast import Forecast, find_largest, forecast, try_largest
 from autotrain.training.loop import Display, Limits, Parts, Schedule
 from autotrain.training.metrics import JsonLines
-from autotrain.training.optim import build_optimizer, build_schedule
+from autotrain.training.optim import build_optimizer, build_schedule, state_bytes
+from autotrain.training.peak import current_bytes, peak_bytes, start_measuring
 from autotrain.training.plan import MemoryPlan, plan_memory, total_memory_bytes
+from autotrain.training.step import Examples
 from autotrain.training.trackers import open_trackers
 
 
 @dataclass(frozen=True)
 class Ready:
-    """Built before the run folder is touched, since building it can still refuse."""
+    """Built before the run folder is touched, since building it can still refuse.
+
+    estimate: what training takes.  loaded_bytes: what was taken with the model loaded and nothing computed.
+    """
 
     policy: Network
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     memory: MemoryPlan
+    estimate: MemoryEstimate
+    loaded_bytes: int
     device: torch.device
 
 
@@ -33,20 +44,47 @@ def make_ready(
     policy: Network, params: LLMTrainingParams, batches: Batches, longest_example: int, device: torch.device
 ) -> Ready:
     """Optimizer, schedule and memory plan.  Raises ConfigError for an optimizer that can't be had."""
+    start_measuring(device)
+    loaded_bytes = current_bytes(device)
+    estimate = policy.memory(state_bytes(params.optimizer))
     memory = plan_memory(
+        estimate,
         device_type=device.type,
         total_bytes=total_memory_bytes(device),
-        fixed_bytes=policy.fixed_bytes(),
-        bytes_per_token=policy.activation_bytes_per_token(checkpointed=False),
-        bytes_per_token_checkpointed=policy.activation_bytes_per_token(checkpointed=True),
+        # As large as the policy, until it is known better.
+        other_bytes=estimate.weights if params.model_ref and not params.precompute_reference else 0,
         longest_example=longest_example,
         may_checkpoint=not params.disable_gradient_checkpointing,
         search=params.auto_find_batch_size,
     )
-    policy.set_gradient_checkpointing(memory.gradient_checkpointing)
+    policy.checkpoint_layers(memory.num_checkpointed_layers)
     optimizer = build_optimizer(policy, params)
     schedule = Schedule(params.scheduler, build_schedule(optimizer, params, batches.total_steps))
-    return Ready(policy, optimizer, schedule, memory, device)
+    return Ready(policy, optimizer, schedule, memory, estimate, loaded_bytes, device)
+
+
+def foresee(ready: Ready, store: ExampleStore, batches: Batches, other_bytes: int) -> Forecast:
+    """The most memory that the run will take.  other_bytes: of a second model."""
+    largest = find_largest(store.num_tokens, store.num_trained, ready.memory.token_budget, len(batches.step(0)))
+    return forecast(
+        ready.estimate,
+        largest,
+        device_type=ready.device.type,
+        num_checkpointed=ready.memory.num_checkpointed_layers,
+        loaded_bytes=ready.loaded_bytes + other_bytes,
+        peak_so_far_bytes=peak_bytes(ready.device),
+    )
+
+
+def tried_budget(ready: Ready, expected: Forecast, objective: Objective, train: Examples) -> int:
+    """The plan's token budget; where it is in doubt that it fits, one that does, found with the largest micro-batch."""
+    budget = ready.memory.token_budget
+    if not expected.is_in_doubt(ready.device.type, ready.memory.total_bytes):
+        return budget
+    fits = try_largest(ready.policy, objective, train, expected.largest, budget)
+    if fits < budget:
+        log.notice(f"memory ran out with {budget:,} tokens a micro-batch: {fits:,} are taken (the loss stays the same)")
+    return fits
 
 
 def assemble(

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +16,7 @@ from autotrain.data.batches import Batches
 from autotrain.errors import Interrupted, TrainingError
 from autotrain.models.network import Network
 from autotrain.objectives.base import Objective
-from autotrain.run_folder import CHECKPOINTS, RunFolder
+from autotrain.run_folder import CHECKPOINTS, FAILED, FINISHED, INTERRUPTED, RunFolder
 from autotrain.training.checkpoint import (
     Checkpoint,
     Progress,
@@ -81,12 +82,17 @@ class Parts:
     trackers: Sequence[Tracker]
     display: Display
 
-    def close(self) -> None:
-        """Close the files and what trackers hold open."""
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the files and what trackers hold open, and tell these how it ended."""
         self.metrics.close()
         self.samples.close()
+        stopped = kind is not None and issubclass(kind, Interrupted | KeyboardInterrupt)
+        ending = FINISHED if kind is None else INTERRUPTED if stopped else FAILED
         for tracker in self.trackers:
-            tracker.close()
+            tracker.close(ending)
 
 
 class Loop:

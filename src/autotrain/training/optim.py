@@ -47,6 +47,20 @@ def check_optimizer(params: LLMTrainingParams, device: torch.device) -> None:
         _bitsandbytes()
 
 
+# Where it isn't two values in float32, as Adam keeps: (part of the name, bytes for each trained weight).
+_STATE_BYTES = (("lion_8bit", 1), ("rmsprop_bnb_8bit", 1), ("ademamix_8bit", 3), ("8bit", 2), ("ademamix", 12))
+_STATE_BYTES_OF: Mapping[str, int] = MappingProxyType(
+    {"sgd": 0, "adagrad": 4, "rmsprop": 4, "adafactor": 0, "lion_32bit": 4, "paged_lion_32bit": 4}
+)
+
+
+def state_bytes(name: str) -> int:
+    """About what the optimizer keeps for each trained weight, in bytes."""
+    if name in _STATE_BYTES_OF:
+        return _STATE_BYTES_OF[name]
+    return next((size for part, size in _STATE_BYTES if part in name), 8)
+
+
 def build_optimizer(module: nn.Module, params: LLMTrainingParams) -> Optimizer:
     """The optimizer over the trainable parameters of `module`; norms and biases get no weight decay."""
     groups = _parameter_groups(module, params.weight_decay)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autotrain.errors import ConfigError
-from autotrain.run_folder import TENSORBOARD
+from autotrain.run_folder import FAILED, FINISHED, INTERRUPTED, TENSORBOARD
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio", "mlflow": "mlflow"}
@@ -15,11 +15,11 @@ _ID_FILE = "autotrain-run-id"
 
 
 class Tracker(Protocol):
-    """Takes scalar values by name."""
+    """Takes scalar values by name.  ending: FINISHED, INTERRUPTED or FAILED of run_folder."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, ending: str) -> None: ...
 
 
 def check_trackers(params: LLMTrainingParams) -> None:
@@ -61,7 +61,7 @@ class _TensorBoard:
             self._writer.add_scalar(f"{group}/{short}", value, step)
         self._writer.flush()
 
-    def close(self) -> None:
+    def close(self, ending: str) -> None:
         self._writer.close()
 
 
@@ -78,8 +78,8 @@ class _Wandb:
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
 
-    def close(self) -> None:
-        self._run.finish()
+    def close(self, ending: str) -> None:
+        self._run.finish(exit_code=1 if ending == FAILED else 0)
 
 
 class _Trackio:
@@ -92,8 +92,11 @@ class _Trackio:
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._run.log(dict(values), step=step)
 
-    def close(self) -> None:
+    def close(self, ending: str) -> None:
         self._run.finish()
+
+
+_MLFLOW_ENDINGS = {FINISHED: "FINISHED", INTERRUPTED: "KILLED", FAILED: "FAILED"}
 
 
 class _MLflow:
@@ -111,8 +114,8 @@ class _MLflow:
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self._mlflow.log_metrics(dict(values), step=step)
 
-    def close(self) -> None:
-        self._mlflow.end_run()
+    def close(self, ending: str) -> None:
+        self._mlflow.end_run(_MLFLOW_ENDINGS[ending])
 
 
 _OPENERS = {"tensorboard": _TensorBoard, "wandb": _Wandb, "trackio": _Trackio, "mlflow": _MLflow}

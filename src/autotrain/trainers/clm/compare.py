@@ -11,12 +11,14 @@ from typing import Any
 
 from autotrain.data.batches import collate, cut
 from autotrain.data.store import ExampleStore
+from autotrain.errors import Interrupted
 from autotrain.models.network import Network
-from autotrain.models.reference import REFERENCE_FILE, KeptReference, Reference, Split, make_reference
+from autotrain.models.reference import REFERENCE_FILE, KeptReference, LiveReference, Reference, Split, make_reference
 from autotrain.models.reference import Machine as ReferenceMachine
 from autotrain.objectives.base import Objective
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data, Machine
+from autotrain.training.signals import StopSignal
 from autotrain.training.step import Examples
 
 
@@ -25,6 +27,13 @@ class Comparison:
     """What an objective compares the policy with; None for objectives that compare with nothing."""
 
     reference: Reference | None
+
+    @property
+    def model_bytes(self) -> int:
+        """Weights of a second model in memory."""
+        if not isinstance(self.reference, LiveReference) or self.reference.is_policy:
+            return 0
+        return self.reference.model.memory().weights
 
     def examples(self, store: ExampleStore, split: str) -> Examples:
         """The store of `split` with the reference's word on it."""
@@ -38,11 +47,18 @@ class Comparison:
 
 @contextmanager
 def open_comparison(
-    policy: Network, objective: Objective, params: LLMTrainingParams, data: Data, machine: Machine, token_budget: int
+    policy: Network,
+    objective: Objective,
+    params: LLMTrainingParams,
+    data: Data,
+    machine: Machine,
+    token_budget: int,
+    stop: StopSignal,
 ) -> Generator[Comparison]:
     """Make the reference, if the objective needs one.  Log-probabilities of an earlier run here are used again if they fit.
 
-    Raises ModelError for a `model_ref` that can't serve.
+    Raises ModelError for a `model_ref` that can't serve, and Interrupted if the user asks to stop during a pass over the
+    data.
     """
     if not objective.needs_reference:
         yield Comparison(None)
@@ -61,8 +77,14 @@ def open_comparison(
                 splits=_splits(data, token_budget),
                 machine=ReferenceMachine(machine.device, machine.precision, machine.quantization),
                 path=path,
+                on_batch=partial(_leave_if_asked, stop),
             )
         )
+
+
+def _leave_if_asked(stop: StopSignal) -> None:
+    if stop.asked():
+        raise Interrupted("interrupted before the reference's log-probabilities were complete", stop.number or 0)
 
 
 def _splits(data: Data, token_budget: int) -> Mapping[str, Split]:

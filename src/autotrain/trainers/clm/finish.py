@@ -17,12 +17,14 @@ from autotrain.trainers.clm.summary import show_result
 from autotrain.trainers.clm.work import Work
 from autotrain.training.checkpoint import Progress, read_checkpoint
 from autotrain.training.metrics import read_json_lines
+from autotrain.training.peak import peak_bytes
 
 
 def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, Any], start: record.Start) -> None:
     """Write the best weights, merged if asked for, with card and record; can be done again after an interruption."""
     folder, params, policy = run.path, work.params, work.ready.policy
     run.set_stage(FINISHING)
+    memory = {**facts["memory"], "measured_peak_bytes": peak_bytes(work.ready.device)}
     if progress.best_step is not None and progress.best_step != progress.step:
         log.info(f"the best validation loss was at step {progress.best_step}: its weights are the result")
         policy.load_trainable_state(read_checkpoint(folder / CHECKPOINTS, progress.best_step).weights)
@@ -36,6 +38,7 @@ def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, A
     validations = _before_and_best(folder, progress.best_step)
     whole = {
         **facts,
+        "memory": memory,
         "results": {**record.results(progress), **validations},
         "samples": samples,
         "timings": timings,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from autotrain import __version__
+from autotrain import __version__, log
 from autotrain.errors import RunFolderError
 from autotrain.models.reference import LiveReference
 from autotrain.run_folder import RUN_FILE, write_json
@@ -77,6 +77,17 @@ def check_same_data(folder: Path, fingerprint: Mapping[str, str]) -> None:
         )
 
 
+def note_other_versions(folder: Path) -> None:
+    """Say so if the run in `folder` was started with other versions: it can go on, but not bit for bit."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return
+    before, now = json.loads(path.read_text(encoding="utf-8")).get("versions", {}), versions()
+    changed = [f"{name} was {before[name]}, is {now.get(name, 'gone')}" for name in before if before[name] != now.get(name)]
+    if changed:
+        log.notice(f"{folder} was started with other versions ({'; '.join(changed)}): it may not go on bit for bit")
+
+
 def day_of(folder: Path) -> date | None:
     """The day that the run in `folder` takes for today in dated templates, or None if it didn't note one."""
     path = folder / RUN_FILE
@@ -100,6 +111,19 @@ def versions() -> dict[str, str]:
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Those of `variables` that decide how fast it goes, whoever set them."""
     return {name: value for name, value in sorted(variables.items()) if name.startswith(_SPEED_VARIABLES)}
+
+
+def memory(work: Work) -> dict[str, int]:
+    """What was planned and is expected, in bytes; `measured_peak_bytes` comes when the last step is done."""
+    plan, forecast = work.ready.memory, work.forecast
+    return {
+        "total_bytes": plan.total_bytes,
+        "loaded_bytes": work.ready.loaded_bytes,
+        "predicted_peak_bytes": forecast.peak_bytes,
+        "tokens_of_largest_micro_batch": forecast.largest.num_tokens,
+        "num_checkpointed_layers": plan.num_checkpointed_layers,
+        "num_layers": plan.num_layers,
+    }
 
 
 def results(progress: Progress) -> dict[str, Any]:
@@ -188,6 +212,7 @@ def facts(work: Work) -> dict[str, Any]:
             if store is not None
         },
         "parameters": {"all": policy.num_parameters, "trained": policy.num_trainable},
+        "memory": memory(work),
         "self_test": asdict(policy.verdict),
         "device": device_name(machine.device),
         "environment": environment(os.environ),

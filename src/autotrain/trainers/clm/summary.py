@@ -24,7 +24,7 @@ def _console() -> Console:
 def show_plan(work: Work) -> None:
     """Rows, tokens, steps, trainable parameters, device, precision."""
     params, data, ready, machine, checkpoint = work.params, work.data, work.ready, work.machine, work.checkpoint
-    policy, batches = ready.policy, data.batches
+    policy, batches, total_bytes = ready.policy, data.batches, ready.memory.total_bytes
     method = "LoRA" if params.peft else "all weights"
     if machine.quantization:
         method += f" on a base in {machine.quantization}"
@@ -44,13 +44,18 @@ def show_plan(work: Work) -> None:
             "steps",
             f"{batches.total_steps:,} ({params.epochs} x {batches.steps_per_epoch:,}, up to {_step_size(params)} each)",
         ),
-        ("device", f"{record.device_name(machine.device)}, {machine.precision.name}; {ready.memory.reason}"),
+        ("device", f"{record.device_name(machine.device)}, {machine.precision.name}"),
+        ("memory", f"about {_gigabytes(work.forecast.peak_bytes)} of {_gigabytes(total_bytes)}; {ready.memory.reason}"),
         ("estimated time", f"about {duration(_seconds_left(work))} of training, validation not counted"),
         ("result goes to", f"{params.project_name}/"),
     ]
     if checkpoint:
         facts.append(("resumed", f"from step {checkpoint.progress.step}"))
     show_facts(_console(), "What will be trained", facts)
+
+
+def _gigabytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB"
 
 
 def _seconds_left(work: Work) -> float:

@@ -37,7 +37,7 @@ from autotrain.trainers.clm.prepare import Data, Machine, choose_machine, find_b
 from autotrain.trainers.clm.quiet import quiet_libraries
 from autotrain.trainers.clm.summary import show_plan
 from autotrain.trainers.clm.work import Work
-from autotrain.training.assemble import assemble, make_ready
+from autotrain.training.assemble import assemble, foresee, make_ready, tried_budget
 from autotrain.training.checkpoint import Checkpoint, Progress, list_checkpoints, read_checkpoint
 from autotrain.training.loop import Loop, Samples
 from autotrain.training.optim import check_optimizer
@@ -60,6 +60,7 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
     checkpoint = _last_checkpoint(folder) if resume else None
     if checkpoint:
         record.check_same_run(folder, params)
+        record.note_other_versions(folder)
     machine = choose_machine(params)
     check_trackers(params)
     check_optimizer(params, machine.device)
@@ -70,14 +71,15 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
             record.check_same_data(folder, data.fingerprint)
         policy = _load(params, source, data, machine, objective)
         ready = make_ready(policy, params, data.batches, data.longest_example, machine.device)
-        with open_comparison(policy, objective, params, data, machine, ready.memory.token_budget) as comparison:
-            work = Work(params, source, machine, objective, data, ready, comparison, checkpoint, started)
+        budget = ready.memory.token_budget
+        with StopSignal() as stop, open_comparison(policy, objective, params, data, machine, budget, stop) as comparison:
+            forecast = foresee(ready, data.train, data.batches, comparison.model_bytes)
+            work = Work(params, source, machine, objective, data, ready, comparison, forecast, checkpoint, started)
             show_plan(work)
             # A run that has no checkpoint yet starts anew.
             run = claim(folder, resume=checkpoint is not None, overwrite=overwrite or (resume and checkpoint is None))
             comparison.keep_in(folder)
-            with StopSignal() as stop:
-                _run_in(run, work, stop)
+            _run_in(run, work, stop)
 
 
 def _last_checkpoint(folder: Path) -> Checkpoint | None:
@@ -142,11 +144,14 @@ def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tu
     with Terminal(data.batches.total_steps, progress.step) as terminal:
         answer = _sampler(work)
         parts = assemble(work.ready, work.objective, work.params, data.batches, run, progress, terminal)
-        loop = Loop(parts, train, valid, answer, progress, stop)
-        if work.checkpoint:
-            loop.restore(work.checkpoint)
-        start = record.Start(time.monotonic() - work.started, time.process_time())
-        with closing(parts):
+        with parts:
+            loop = Loop(parts, train, valid, answer, progress, stop)
+            if work.checkpoint:
+                loop.restore(work.checkpoint)
+            else:
+                budget = tried_budget(work.ready, work.forecast, work.objective, train)
+                loop.progress = progress.with_(token_budget=budget)
+            start = record.Start(time.monotonic() - work.started, time.process_time())
             loop.run()
     return loop, start
 

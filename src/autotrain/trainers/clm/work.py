@@ -9,11 +9,15 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data, Machine
 from autotrain.training.assemble import Ready
 from autotrain.training.checkpoint import Checkpoint
+from autotrain.training.forecast import Forecast
 
 
 @dataclass(frozen=True)
 class Work:
-    """checkpoint: where a resumed run goes on.  started: seconds of the monotonic clock."""
+    """forecast: the memory that it will take.  checkpoint: where a resumed run goes on.
+
+    started: seconds of the monotonic clock.
+    """
 
     params: LLMTrainingParams
     source: ModelSource
@@ -22,5 +26,6 @@ class Work:
     data: Data
     ready: Ready
     comparison: Comparison
+    forecast: Forecast
     checkpoint: Checkpoint | None
     started: float
