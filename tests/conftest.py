@@ -10,6 +10,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+os.environ.setdefault("AUTOTRAIN_CACHE", "off")  # tests of the cache switch it on, in a folder of their own
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: a second thread only waits
 
 CHATML = (

@@ -5,6 +5,8 @@ import os
 import re
 import sys
 from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
 
 _LOGGER = logging.getLogger("autotrain")
 _TOKEN_PATTERN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
@@ -12,6 +14,7 @@ _TOKEN_PATTERN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
 _NUM_EARLY_RECORDS = 500
 _secrets: set[str] = set()
 _said: set[str] = set()
+_collected: list[list[str]] = []
 
 
 def hide_secret(secret: str | None) -> None:
@@ -92,9 +95,22 @@ def record(message: str) -> None:
 
 def notice(message: str) -> None:
     """One line the user should know, said once: a setting without effect, a value chosen for them."""
+    for collected in _collected:
+        collected.append(message)
     if message not in _said:
         _said.add(message)
         _LOGGER.warning("note: %s", message)
+
+
+@contextmanager
+def collect_notices() -> Generator[list[str]]:
+    """Also gather what is noticed meanwhile, said before or not, so that it can be said again."""
+    collected: list[str] = []
+    _collected.append(collected)
+    try:
+        yield collected
+    finally:
+        _collected.remove(collected)
 
 
 def error(message: str) -> None:

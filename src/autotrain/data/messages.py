@@ -125,6 +125,8 @@ def _as_list(value: Any) -> list[Any] | None:
 
 
 def _message(message: Any, number: int) -> Message:
+    if _is_plain(message):
+        return message.copy()
     if not isinstance(message, Mapping):
         raise RowProblem(f"message {number} is no object with role and content, but {type(message).__name__}")
     message = {str(key): value for key, value in cast(Mapping[Any, Any], message).items() if value is not None}
@@ -134,6 +136,12 @@ def _message(message: Any, number: int) -> Message:
         return _sharegpt_message(message, number)
     keys = ", ".join(message) or "nothing"
     raise RowProblem(f"message {number} has no role (found: {keys}); expected role and content, or from and value")
+
+
+def _is_plain(message: Any) -> bool:
+    """Whether it is the usual: a known role, a text, nothing else."""
+    is_pair = type(message) is dict and len(message) == 2
+    return is_pair and message.get("role") in _ROLES and type(message.get("content")) is str
 
 
 def _openai_message(message: Message, number: int) -> Message:

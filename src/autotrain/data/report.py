@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,13 +95,46 @@ class RowsReport:
                 shutil.copyfileobj(self._spool, file)
             file.writelines(self._held)
 
+    def state(self) -> dict[str, Any]:
+        """All that `write` doesn't write, for `restore`."""
+        return {
+            "rows_in": self._rows_in,
+            "left_out": self._left_out,
+            "rows_cut": self._rows_cut,
+            "tokens_cut": self._tokens_cut,
+            "first": [[split, reason, rows] for (split, reason), rows in self._first.items()],
+        }
+
+    def restore(self, state: Mapping[str, Any], rows: Path) -> None:
+        """Add what another report counted, which gave `state` and wrote `rows`."""
+        self._rows_in.update(state["rows_in"])
+        self._rows_cut.update(state["rows_cut"])
+        self._tokens_cut.update(state["tokens_cut"])
+        for split, left_out in state["left_out"].items():
+            self._left_out[split].update(left_out)
+        for split, reason, first in state["first"]:
+            held = self._first[split, reason]
+            held += first[: NUM_FIRST_ROWS - len(held)]
+        with rows.open(encoding="utf-8") as file:
+            for line in file:
+                self._hold(line)
+
+    def add(self, other: "RowsReport") -> None:
+        """Add what another report counted and listed."""
+        with tempfile.NamedTemporaryFile() as rows:
+            other.write(rows.name)
+            self.restore(other.state(), Path(rows.name))
+
     def close(self) -> None:
         """Delete the temporary file, if there is one."""
         if self._spool is not None:
             self._spool.close()
 
     def _note(self, entry: dict[str, Any]) -> None:
-        self._held.append(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._hold(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def _hold(self, line: str) -> None:
+        self._held.append(line)
         if len(self._held) == NUM_HELD_ENTRIES:
             if self._spool is None:
                 self._spool = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (lives as long as the report)

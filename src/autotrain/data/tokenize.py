@@ -1,12 +1,15 @@
 """Samples become examples: what each trainer makes of texts and conversations, row by row, in one pass."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from autotrain import log
+from autotrain.data import cache
 from autotrain.data.chat import ChatTemplate
 from autotrain.data.encode import SpanEncoder, framed
 from autotrain.data.lengths import Lengths
@@ -35,11 +38,35 @@ def load_examples(
     *,
     trains_prompt: bool = False,
 ) -> ExampleStore:
-    """Tokenize a split, streaming.  Rows left out or cut are entered into `report`.
+    """A split, tokenized: as an earlier run kept it, or now.  Rows left out or cut are entered into `report`.
 
     trains_prompt: the prompt of a pair is trained on too, as a third sequence.  Raises DataError for malformed rows
     (unless skip_bad_rows) and if no row is left.
     """
+    key = cache.key_of(params, source, loaded, lengths, trains_prompt=trains_prompt)
+    kept = cache.find(key) if key else None
+    if kept is not None:
+        for notice in kept.notices:
+            log.notice(notice)
+        with closing(kept.rows):
+            report.add(kept.rows)
+        return kept.store
+    with closing(RowsReport()) as rows, log.collect_notices() as notices:
+        store = _tokenize_split(params, source, loaded, lengths, rows, trains_prompt=trains_prompt)
+        report.add(rows)
+        return cache.keep(key, store, rows, notices) if key else store
+
+
+def _tokenize_split(
+    params: LLMTrainingParams,
+    source: Source,
+    loaded: LoadedTokenizer,
+    lengths: Lengths,
+    report: RowsReport,
+    *,
+    trains_prompt: bool,
+) -> ExampleStore:
+    """Streaming: memory holds a window of rows."""
     store = ExampleStore()
     try:
         if source.kind != "text":

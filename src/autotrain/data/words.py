@@ -24,8 +24,8 @@ _CUT = re.compile(r"(?<=\S) ")
 _SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
-_BEFORE_NO_CUT = tuple(space + " " for space in _SPACES)
-_BEFORE_NO_CUT_ASCII = tuple(pair for pair in _BEFORE_NO_CUT if pair.isascii())
+_BEFORE_NO_CUT = tuple((space, space + " ") for space in _SPACES)
+_BEFORE_NO_CUT_ASCII = tuple(pair for pair in _BEFORE_NO_CUT if pair[0].isascii())
 # Rules of which no match goes from something else into a space: GPT-2's, and those of Llama 3, Qwen 2 and GPT-4o.
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _KNOWN_RULES = frozenset(
@@ -122,7 +122,7 @@ class WordEncoder:
         if _MARK in text:
             return None
         pairs = _BEFORE_NO_CUT_ASCII if text.isascii() else _BEFORE_NO_CUT
-        has_pairs = any(pair in text for pair in pairs)
+        has_pairs = any(space in text and pair in text for space, pair in pairs)
         borders = [0, *chain.from_iterable(marked.spans), len(text)]
         parts: list[list[str]] = []
         for first, last in pairwise(borders):
