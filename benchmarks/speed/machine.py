@@ -53,9 +53,9 @@ def share_of_others(busy: float, own: float, seconds: float, num_processors: int
 
 def load_now(seconds: float = 1.0) -> float:
     """The share of all processors that is taken while this process sleeps."""
-    before = busy_seconds()
+    before, started = busy_seconds(), time.perf_counter()
     time.sleep(seconds)
-    return share_of_others(busy_seconds(), before, seconds, os.cpu_count() or 1)
+    return share_of_others(busy_seconds(), before, time.perf_counter() - started, os.cpu_count() or 1)
 
 
 def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], log_file: Path) -> Usage:

@@ -3,15 +3,16 @@
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import results
+from benchmarks.speed.ratios import loss_difference
 from benchmarks.speed.rows import repeat_rows, take_rows, write_rows
 from benchmarks.speed.sides import Place, prepare, read_told, run_side, write_config
-from benchmarks.speed.works import OURS, Work
+from benchmarks.speed.works import OURS, Side, Work
 
 PREPARED_FOR = "prepared"
 NUM_REPEATED = 500  # chat rows of which `start` makes as many as it wants
@@ -37,20 +38,8 @@ class Choices:
 
 def measure(work: Work, choices: Choices) -> dict[str, Any]:
     """The entry of one work.  Raises SideFailed."""
-    place = Place(choices.folder / work.name, choices.model, choices.python_with_trl)
-    shutil.rmtree(place.folder, ignore_errors=True)
-    _make_ready(work, place, choices)
-    sides = {OURS: None} | {peer.name: peer for peer in work.peers}
-    rounds: list[dict[str, Any]] = []
-    for number in range(1 if work.starts else choices.repeat):
-        one: dict[str, Any] = {}
-        for name, side in sides.items():
-            if side is not None and side.most_rounds is not None and number >= side.most_rounds and not choices.all_rounds:
-                continue
-            measured = run_side(work, side, place)
-            one[name] = asdict(measured)
-            choices.say(_line(work, number, name, one[name]))
-        rounds.append(one)
+    place = _make_ready(work, choices)
+    rounds = [_round(work, number, place, choices) for number in range(1 if work.starts else choices.repeat)]
     return {
         "date": results.today(),
         "commit": results.commit(),
@@ -60,17 +49,47 @@ def measure(work: Work, choices: Choices) -> dict[str, Any]:
         "num_rows": choices.start_rows if work.starts else work.num_rows,
         **read_told(place.folder),
         "rounds": rounds,
+        "proof": _prove(work, choices),
     }
 
 
-def _make_ready(work: Work, place: Place, choices: Choices) -> None:
+def _round(work: Work, number: int, place: Place, choices: Choices) -> dict[str, Any]:
+    """Each side once, ours first."""
+    one: dict[str, Any] = {}
+    for name, side in _sides(work).items():
+        if side is not None and side.most_rounds is not None and number >= side.most_rounds and not choices.all_rounds:
+            continue
+        one[name] = asdict(run_side(work, side, place))
+        choices.say(_line(work, number, name, one[name]))
+    return one
+
+
+def _sides(work: Work) -> dict[str, Side | None]:
+    return {OURS: None} | {peer.name: peer for peer in work.peers}
+
+
+def _prove(work: Work, choices: Choices) -> dict[str, float]:
+    """How far apart the losses of each peer that is TRL are in float32; nothing for works that need no such proof."""
+    proof = work.proof
+    peers = tuple(peer for peer in work.peers if peer.ours is None and peer.most_rounds is None)
+    if proof is None or not peers:
+        return {}
+    proof = replace(proof, peers=peers)
+    one = _round(proof, 0, _make_ready(proof, choices), choices)
+    return {peer.name: loss_difference(one[OURS], one[peer.name], summed=False) for peer in peers}
+
+
+def _make_ready(work: Work, choices: Choices) -> Place:
     """Rows on disk and, for TRL, as ids."""
+    place = Place(choices.folder / work.name, choices.model, choices.python_with_trl)
+    shutil.rmtree(place.folder, ignore_errors=True)
     rows_file = place.folder / "data" / "train.jsonl"
     write_rows(rows_file, take_rows(work.data, work.num_rows, choices.data))
     prepare("rows", write_config(work, place, PREPARED_FOR, {}), place.folder, place)
     if work.starts:  # the adapter is there; the rows are new ones each time, so that nothing of them is cached
         rows = take_rows(work.data, NUM_REPEATED, choices.data)
         write_rows(rows_file, repeat_rows(rows, choices.start_rows, str(time.time_ns())))
+    return place
 
 
 def _described(work: Work) -> dict[str, Any]:

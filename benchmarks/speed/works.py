@@ -1,7 +1,7 @@
 """What is measured: each work's data, parameters and the sides that are compared on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from math import inf
 from types import MappingProxyType
@@ -14,6 +14,8 @@ from autotrain.trainers.clm.names import FAST_PATHS
 OURS = "ours"
 LEARNING_RATE = 1e-4
 BLOCK_SIZE = 1024
+PAIRS = ("dpo", "orpo", "reward")
+FP32_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,18 @@ class Work:
         return any(peer.packing for peer in self.peers)
 
     @property
+    def proof(self) -> "Work | None":
+        """The same in float32, with few rows, for pairs in bf16.
+
+        There a loss is made of differences between sums of log-probabilities, of which bf16 rounds away hundredths, on
+        either side: that both do the same only float32 shows.
+        """
+        if self.trainer not in PAIRS or self.precision != "bf16":
+            return None
+        small = {"batch_size": 1, "warmup_steps": 1, "timed_steps": 1}
+        return replace(self, name=f"{self.name}-in-float32", precision="fp32", tolerance=FP32_TOLERANCE, **small)
+
+    @property
     def missing(self) -> str:
         """Why it can't be measured here, or ""."""
         return f"{self.needs} isn't installed" if self.needs and find_spec(self.needs) is None else ""
@@ -110,7 +124,7 @@ class Work:
 
 FULL = {"peft": False, "lr": 1e-5}
 _WHOLE_PROMPTS = {"max_prompt_length": BLOCK_SIZE}
-_FP32: dict[str, Any] = {"precision": "fp32", "tolerance": 1e-4}
+_FP32: dict[str, Any] = {"precision": "fp32", "tolerance": FP32_TOLERANCE}
 DPO = {**_WHOLE_PROMPTS, "dpo_beta": 0.1}
 ORPO = {**_WHOLE_PROMPTS, "orpo_beta": 0.1, "orpo_nll_on_prompt": True}
 

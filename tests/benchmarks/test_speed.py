@@ -58,6 +58,7 @@ def entry_of(rounds: list[Mapping[str, Any]], **work: Any) -> dict[str, Any]:
         "flops_per_second": 1e6,
         "work": {**described, **work},
         "rounds": rounds,
+        "proof": {},
     }
 
 
@@ -157,7 +158,7 @@ FIVE = [{"ours": run_of(400), "trl": run_of(rate)} for rate in (100, 80, 100, 10
 
 def test_the_table_says_median_spread_and_pairs():
     line = report.speed_table({"sft": entry_of(FIVE)}).splitlines()[-1]
-    assert line == "| `sft` | `trl` | **4.00** | 4.00 to 8.00 | 5 | 1.00 | 0e+00 |"
+    assert line == "| `sft` | `trl` | **4.00** | 4.00 to 8.00 | 5 | 1.00 | 0e+00 |  |"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,22 @@ def test_what_is_wrong_with_a_figure_stands_beside_it_and_is_explained(rounds, m
     works = {"sft": entry_of(rounds)}
     assert f"**4.00** {mark}" in report.speed_table(works)
     assert report.notes(works).startswith(mark)
+
+
+@pytest.mark.parametrize(("apart", "mark"), [(1e-6, "(d)"), (0.01, "(c)")])
+def test_losses_that_bf16_rounds_apart_are_proven_the_same_in_float32(apart, mark):
+    rounds = [*FIVE[:4], {"ours": run_of(400, (2.0, 1.1)), "trl": run_of(100)}]
+    works = {"dpo": {**entry_of(rounds), "proof": {"trl": apart}}}
+    assert f"**4.00** {mark}" in report.speed_table(works)
+    assert report.notes(works).startswith(mark)
+
+
+def test_pairs_in_bf16_are_proven_with_the_same_rows_and_numbers_in_float32():
+    proof = WORKS["dpo-lora-bf16"].proof
+    assert proof is not None
+    assert {**proof.all_params(), "mixed_precision": "bf16", "batch_size": 4} == WORKS["dpo-lora-bf16"].all_params()
+    assert proof.tolerance == 1e-4
+    assert WORKS["sft-lora-bf16"].proof is None
 
 
 def test_nothing_is_said_where_nothing_is_wrong():
