@@ -87,15 +87,15 @@ def _flash_options(call: Call) -> dict[str, Any]:
 @contextmanager
 def _in_fixed_order() -> Generator[None]:
     """Have kernels that torch only tells apart by its global switch add up in a fixed order; the switch comes back."""
-    was_on, only_warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.get_deterministic_debug_mode()
     settings: Any = torch.utils.deterministic
     fills = settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was_on, warn_only=only_warned)
+        torch.set_deterministic_debug_mode(before)
         settings.fill_uninitialized_memory = fills
 
 
