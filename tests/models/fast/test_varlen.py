@@ -15,10 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from autotrain.models import attention
 from autotrain.models.attention import Handle, forest_attention
 from autotrain.models.fast import varlen_check
+from autotrain.models.fast.switch import NONE
 from autotrain.models.fast.varlen import EFFICIENT, FLASH, Call, Kept, Kernel, _in_fixed_order, attend_at_once, candidate
 from autotrain.models.fast.varlen_check import TEST_CHAINS, dense_mask, is_right, spelt_out
+from autotrain.models.forward import Policy
 from autotrain.models.layout import make_layout
-from autotrain.types import Span
+from autotrain.models.precision import FP32
+from autotrain.types import Batch, Span
 
 CPU = torch.device("cpu")
 FORESTS = {
@@ -244,3 +247,22 @@ def test_the_switch_for_a_fixed_order_comes_back_even_after_a_failure():
 def test_the_test_forest_has_branches_documents_and_a_single_token():
     assert {bool(chain.prefix) for chain in TEST_CHAINS} == {True, False}
     assert min(chain.length for chain in TEST_CHAINS) == 1
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_model_gives_the_same_loss_and_gradients_the_gpus_way(
+    plain_kernel_everywhere: None, tiny_llama: Callable[..., nn.Module], documents: Callable[..., Batch], checkpointed: bool
+):
+    """Documents and a pair in one batch; layers may be computed again in the backward pass."""
+    batch = replace(documents(9, 14, 7), spans=(Span(0, 9), Span(9, 8), Span(17, 6, 1), Span(23, 7, 1)))
+    batch.position_ids[23:] = torch.arange(8, 15)
+    found = {}
+    for fast in (NONE, replace(NONE, attention=True)):
+        policy = Policy(tiny_llama(), FP32, fast=fast).train()
+        policy.set_gradient_checkpointing(checkpointed)
+        assert policy.layout_of(batch).fast == fast.attention
+        loss = -policy(batch).per_token.mean()
+        loss.backward()
+        found[fast.attention] = [loss.detach(), *(parameter.grad for parameter in policy.parameters())]
+    for one, other in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
