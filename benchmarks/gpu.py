@@ -5,7 +5,7 @@
 
 Models have random weights at the shapes of Llama-3.2-1B and Llama-3.1-8B; nothing is downloaded.  It needs this package's
 own requirements; what else is installed (trl, bitsandbytes, flash_attn, liger_kernel) is measured too, and what isn't is
-named.  Prints a table, writes JSON, and exits with 1 where losses or gradients disagree.
+named.  Prints a table, writes JSON, and exits with 1 where losses or gradients disagree or a run of ours fails.
 """
 
 import argparse
@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # with several, TRL asks for another way to be started
     import torch
 
     if arguments.device == "cuda" and not torch.cuda.is_available():

@@ -15,6 +15,7 @@ from benchmarks.on_gpu.works import SHAPES, Side, Work, useful_flops
 
 # How a trainer or a kernel may fail; it is told in the table, and the next run goes on.
 FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ImportError, AssertionError)
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Setting:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+    def forget_peak(self) -> None:
+        """Making a model, and quantizing it, takes memory that training doesn't: called after the first step."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,12 @@ def measure(work: Work, side: Side, setting: Setting) -> Measured:
         return Measured(work, side, skipped=reason)
     num_steps = setting.warmup_steps + setting.timed_steps
     rows = make_rows(work.trainer, num_steps * work.num_rows, SHAPES[work.shape].vocabulary, longest=setting.longest)
-    if setting.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(setting.device)
     try:
         return _timed(work, side, rows, setting)
     except torch.OutOfMemoryError:
         return Measured(work, side, skipped="out of memory")
     except FAILURES as error:
-        return Measured(work, side, skipped=f"failed: {type(error).__name__}: {str(error).splitlines()[0][:160]}")
+        return Measured(work, side, skipped=f"{FAILED}: {type(error).__name__}: {str(error).splitlines()[0][:160]}")
     finally:
         _let_go()
 
@@ -80,7 +84,7 @@ def _timed(work: Work, side: Side, rows: Sequence[Row], setting: Setting) -> Mea
         seconds, losses = _our_steps(work, side, rows, setting)
         tokens = [sum(row.num_tokens for row in step) for step in _by_step(rows, work.num_rows)]
     else:
-        run = theirs.train(work, side, rows, setting.device, setting.longest, setting.now)
+        run = theirs.train(work, side, rows, setting)
         seconds, losses, tokens = run.seconds, run.losses, run.tokens
     total_tokens = sum(row.num_tokens for row in rows)
     kept = slice(setting.warmup_steps, None)
@@ -100,10 +104,11 @@ def _our_steps(work: Work, side: Side, rows: Sequence[Row], setting: Setting) ->
     losses: list[float] = []
     began = setting.now()
     for loss in ours.steps(work, side, rows, setting.device):
-        ended = setting.now()
-        seconds.append(ended - began)
+        seconds.append(setting.now() - began)
         losses.append(loss)
-        began = ended
+        if len(losses) == 1:
+            setting.forget_peak()
+        began = setting.now()
     return seconds, losses
 
 

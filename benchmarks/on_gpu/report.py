@@ -6,7 +6,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from benchmarks.on_gpu.measure import Measured, tokens_per_second
+from benchmarks.on_gpu.measure import FAILED, Measured, tokens_per_second
 from benchmarks.on_gpu.parity import Parity
 from benchmarks.on_gpu.works import OURS
 
@@ -98,5 +98,7 @@ def _agrees(measured: Sequence[Measured], one: Measured) -> bool:
 
 
 def is_right(checks: Sequence[Parity], measured: Sequence[Measured]) -> bool:
-    """Whether all that was compared agrees."""
+    """Whether all that was compared agrees, and none of our own runs failed."""
+    if any(one.side.is_ours and one.skipped.startswith(FAILED) for one in measured):
+        return False
     return all(check.agrees for check in checks) and all(_agrees(measured, one) for one in measured)

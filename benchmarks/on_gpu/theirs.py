@@ -2,9 +2,9 @@
 
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -12,6 +12,17 @@ from benchmarks.on_gpu.models import LORA_ALPHA, LORA_RANK, build_model, missing
 from benchmarks.on_gpu.ours import LEARNING_RATE
 from benchmarks.on_gpu.rows import END, PAD, Row
 from benchmarks.on_gpu.works import SHAPES, Side, Work
+
+
+class Watch(Protocol):
+    """Where a run is, and who looks at clock and memory.  longest: tokens of a row, or of a block with packing."""
+
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def longest(self) -> int: ...
+    def now(self) -> float: ...
+    def forget_peak(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -33,14 +44,15 @@ def uses_flash_attention(device: torch.device) -> bool:
     return device.type == "cuda" and not missing("flash_attn")
 
 
-def train(work: Work, side: Side, rows: Sequence[Row], device: torch.device, longest: int, now: Callable[[], float]) -> Run:
-    """Train on all rows, once.  longest: tokens of a row, or of a block with packing.  now: waits for the device."""
+def train(work: Work, side: Side, rows: Sequence[Row], setting: Watch) -> Run:
+    """Train on all rows, once."""
     import datasets
     from peft import LoraConfig
     from transformers import PrinterCallback
 
     datasets.disable_progress_bars()
     has_adapter = work.tuning != "full"
+    device = setting.device
     flash = uses_flash_attention(device)
     model = build_model(
         SHAPES[work.shape],
@@ -52,10 +64,10 @@ def train(work: Work, side: Side, rows: Sequence[Row], device: torch.device, lon
     adapter = LoraConfig(
         r=LORA_RANK, lora_alpha=LORA_ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    clock = _clock(now)
+    clock = _clock(setting)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        trainer_class, config = _trainer(work, side, folder, device, longest)
+        trainer_class, config = _trainer(work, side, folder, device, setting.longest)
         trainer = trainer_class(
             model=model,
             args=config,
@@ -74,7 +86,7 @@ def train(work: Work, side: Side, rows: Sequence[Row], device: torch.device, lon
     return Run(clock.seconds, clock.losses, tokens[: len(clock.seconds)])
 
 
-def _clock(now: Callable[[], float]) -> Any:
+def _clock(watch: Watch) -> Any:
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):
@@ -86,10 +98,12 @@ def _clock(now: Callable[[], float]) -> Any:
             self._began = 0.0
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            self._began = now()
+            self._began = watch.now()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            self.seconds.append(now() - self._began)
+            self.seconds.append(watch.now() - self._began)
+            if len(self.seconds) == 1:
+                watch.forget_peak()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
             if logs and "loss" in logs:

@@ -130,3 +130,8 @@ def test_other_losses_fail_the_run_and_other_batches_do_not():
     assert not loss_agrees(off, ours) and loss_agrees(packed, ours)
     assert not is_right([], [ours, off]) and is_right([], [ours, packed])
     assert "DIFFERS" in table([ours, off], None)
+
+
+def test_a_failure_of_our_own_fails_the_run_and_lack_of_memory_or_time_does_not():
+    assert not is_right([], [measured(OURS, skipped="failed: RuntimeError: x")])
+    assert is_right([], [measured(TRL, skipped="failed: RuntimeError: x"), measured(OURS, skipped="no time left")])
