@@ -30,20 +30,21 @@ WORDS = tuple(
         "without wood word work world would write year you young your"
     ).split()
 )
-# A pair "with short answers": what both share is longer than the two answers together.
 _LONGEST_PAIR_CHARACTERS = 3000  # about 750 tokens: a reward model leaves out what is longer than a block
+_SHORT_ANSWER_CHARACTERS = 200
 
 
 def take_rows(kind: str, num_rows: int, data: Path | None, seed: int = 0) -> list[Row]:
     """Rows of a kind of data.  data: a folder with chat/, preference/ and text/, each with a train.jsonl.
 
-    Raises SystemExit if the folder has too few.
+    Of a folder, `multiturn` is its pairs of several turns, their answers cut short.  Raises SystemExit where too few fit.
     """
     if data is None:
         draw = random.Random(f"{kind} {seed}")
         return [GENERATED[kind](draw) for _ in range(num_rows)]
     folder = "preference" if kind == "multiturn" else kind
-    fitting = (row for row in _read(data / folder / "train.jsonl") if _fits(kind, row))
+    read = _read(data / folder / "train.jsonl")
+    fitting = (row for row in (map(_shortened, read) if kind == "multiturn" else read) if _fits(kind, row))
     rows = list(islice(fitting, num_rows))
     if len(rows) < num_rows:
         raise SystemExit(f"{data / folder}: {len(rows)} rows of the kind {kind}, {num_rows} are needed; ask for fewer steps")
@@ -74,12 +75,22 @@ def _read(path: Path) -> Iterator[Row]:
 def _fits(kind: str, row: Row) -> bool:
     if kind not in ("multiturn", "preference"):
         return True
-    chosen, rejected = _characters(row["chosen"]), _characters(row["rejected"])
+    fits = max(_characters(row["chosen"]), _characters(row["rejected"])) <= _LONGEST_PAIR_CHARACTERS
     if kind == "preference":
-        return max(chosen, rejected) <= _LONGEST_PAIR_CHARACTERS
-    shared = _characters(row["chosen"][:-1])
-    is_multiturn = sum(message["role"] == "user" for message in row["chosen"]) > 1
-    return is_multiturn and shared > chosen + rejected - 2 * shared
+        return fits
+    return fits and row["chosen"] != row["rejected"] and sum(turn["role"] == "user" for turn in row["chosen"]) > 1
+
+
+def _shortened(row: Row) -> Row:
+    """A pair whose answers end early, with a whole word."""
+
+    def cut(dialogue: list[dict[str, str]]) -> list[dict[str, str]]:
+        *shared, answer = dialogue
+        start = answer["content"][: _SHORT_ANSWER_CHARACTERS + 1]
+        whole_words = start.rpartition(" ")[0] if len(start) > _SHORT_ANSWER_CHARACTERS else start
+        return [*shared, {**answer, "content": whole_words or start}]
+
+    return {"chosen": cut(row["chosen"]), "rejected": cut(row["rejected"])}
 
 
 def _characters(messages: list[Mapping[str, str]]) -> int:

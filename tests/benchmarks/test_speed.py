@@ -233,20 +233,34 @@ def test_a_multiturn_pair_shares_more_than_its_answers_hold():
         assert len(row["chosen"][-1]["content"]) < sum(len(turn["content"]) for turn in shared)
 
 
-def test_rows_of_a_folder_are_its_first_fitting_ones(tmp_path):
-    def pair(turns: int, answer: str) -> dict[str, Any]:
-        shared = [{"role": "user", "content": "q" * 20}, {"role": "assistant", "content": "a" * 20}] * turns
-        shared = [*shared, {"role": "user", "content": "q"}]
-        return {side: [*shared, {"role": "assistant", "content": answer}] for side in ("chosen", "rejected")}
+def pair(turns: int, answers: tuple[str, str]) -> dict[str, Any]:
+    """A pair after `turns` turns of each of the two."""
+    shared = [{"role": "user", "content": "q" * 20}, {"role": "assistant", "content": "a" * 20}] * turns
+    shared = [*shared, {"role": "user", "content": "q"}]
+    sides = zip(("chosen", "rejected"), answers, strict=True)
+    return {side: [*shared, {"role": "assistant", "content": answer}] for side, answer in sides}
 
-    rows = [pair(0, "single"), pair(2, "short"), pair(1, "long" * 30), pair(1, "also short")]
-    path = tmp_path / "preference" / "train.jsonl"
+
+def write_pairs(folder: Path, rows: list[dict[str, Any]]) -> None:
+    path = folder / "preference" / "train.jsonl"
     path.parent.mkdir()
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    assert take_rows("multiturn", 2, tmp_path) == [rows[1], rows[3]]
-    assert take_rows("preference", 2, tmp_path) == rows[:2]
+
+
+def test_rows_of_a_folder_are_its_first_fitting_ones(tmp_path):
+    rows = [pair(0, ("good", "bad")), pair(1, ("too long" * 400, "b")), pair(2, ("fine", "not")), pair(1, ("same", "same"))]
+    write_pairs(tmp_path, rows)
+    assert take_rows("preference", 3, tmp_path) == [rows[0], rows[2], rows[3]]
+    assert take_rows("multiturn", 1, tmp_path)[0]["chosen"][-1]["content"].startswith("too long")
     with pytest.raises(SystemExit, match="2 rows of the kind multiturn, 3 are needed"):
         take_rows("multiturn", 3, tmp_path)
+
+
+def test_answers_of_multiturn_pairs_are_cut_short_at_a_word(tmp_path):
+    write_pairs(tmp_path, [pair(1, ("word " * 90, "short"))])
+    (row,) = take_rows("multiturn", 1, tmp_path)
+    assert row["chosen"][-1]["content"] == " ".join(["word"] * 40)  # 200 characters and the one after: the last space
+    assert row["rejected"][-1]["content"] == "short"
 
 
 def test_repeated_rows_are_all_different():
