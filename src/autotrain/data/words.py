@@ -7,8 +7,8 @@ left to the library, and so is text of which most pieces are new, as in language
 
 import json
 import re
-from collections.abc import Sequence
-from itertools import accumulate, chain, pairwise
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, filterfalse, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models
 from autotrain.data.marked import Encoded, Marked
 
 _MAX_WORDS = 300_000
+_JOINED_WORDS = 1000
 _MAX_NEW_SHARE = 0.5  # of the characters of a window; above, looking up costs more than it saves
 _MARK = "\0"  # stands in no text that is cut
 # A cut is before a space that follows anything but white space.
@@ -94,20 +95,13 @@ class WordEncoder:
             if len(known) > _MAX_WORDS:
                 known.clear()
         self._ids[""] = b""
-        encoded: list[Encoded | None] = [None] * len(texts)
-        unknown: list[tuple[int, list[list[str]]]] = []
-        for number, marked in enumerate(texts):
-            parts = self._cut(marked)
-            if parts is None:
-                continue
-            try:
-                encoded[number] = self._encode(marked, parts)
-            except KeyError:
-                unknown.append((number, parts))
-        self._learn([parts for _, parts in unknown], sum(len(marked.text) for marked in texts))
-        for number, parts in unknown:
-            encoded[number] = self._encode(texts[number], parts)
-        return encoded
+        cut = [self._cut(marked) for marked in texts]
+        new: set[str] = set()
+        for parts in cut:
+            new.update(filterfalse(self._ids.__contains__, chain.from_iterable(parts or ())))
+        self._learn(new)
+        self.is_useful = sum(map(len, new)) <= _MAX_NEW_SHARE * sum(len(marked.text) for marked in texts)
+        return [None if parts is None else self._encode(marked, parts) for marked, parts in zip(texts, cut, strict=True)]
 
     def _find_specials(self, texts: Sequence[Marked]) -> frozenset[str]:
         """Added tokens in these texts that overlap with no other: wherever the text has one, it is one token."""
@@ -133,25 +127,33 @@ class WordEncoder:
             parts.append(part.split(_MARK))
         return parts
 
-    def _learn(self, cut: Sequence[list[list[str]]], num_characters: int) -> None:
-        """Encode what is new in a window of so many characters."""
-        pieces = set(chain.from_iterable(chain.from_iterable(cut)))
-        new = list(pieces.difference(self._ids))
+    def _learn(self, new: Iterable[str]) -> None:
+        """Encode pieces: those that begin and end as a text may be cut are put into one text, which is faster."""
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = False
-        encodings = self._backend.encode_batch_fast(new, add_special_tokens=False)
-        self._ids.update(
-            (piece, np.array(encoding.ids, np.int32).tobytes()) for piece, encoding in zip(new, encodings, strict=True)
-        )
-        self.is_useful = sum(map(len, new)) <= _MAX_NEW_SHARE * num_characters
+        words, others = list[str](), list[str]()
+        for piece in new:
+            (words if piece[0] == " " and not piece[-1].isspace() else others).append(piece)
+        for number in range(0, len(words), _JOINED_WORDS):
+            self._learn_joined(words[number : number + _JOINED_WORDS])
+        encodings = self._backend.encode_batch_fast(others, add_special_tokens=False)
+        self._ids.update((one, _as_bytes(encoding.ids)) for one, encoding in zip(others, encodings, strict=True))
+
+    def _learn_joined(self, words: Sequence[str]) -> None:
+        encoding = self._backend.encode("".join(words), add_special_tokens=False)
+        ids = _as_bytes(encoding.ids)
+        token_ends = np.array([end for _, end in encoding.offsets], np.int64)
+        last_tokens = 4 * np.searchsorted(token_ends, np.cumsum([len(word) for word in words]), side="right")
+        start = 0
+        for word, end in zip(words, last_tokens.tolist(), strict=True):
+            self._ids[word] = ids[start:end]
+            start = end
 
     def _encode(self, marked: Marked, parts: list[list[str]]) -> Encoded | None:
-        """Raises KeyError for a piece that isn't known."""
-        known = self._ids.__getitem__
-        blobs = [b"".join(map(known, part)) for part in parts]
         if not self._are_borders([part for part in parts if part != [""]]):
             return None
+        blobs = [b"".join(map(self._ids.__getitem__, part)) for part in parts]
         ids = np.frombuffer(b"".join(blobs), np.int32)
         if marked.spans == ((0, len(marked.text)),):
             return Encoded(ids, np.ones(len(ids), np.bool_))
@@ -178,8 +180,12 @@ class WordEncoder:
         key = tail, head
         if key not in self._is_border:
             whole = self._backend.encode(tail + head, add_special_tokens=False).ids
-            self._is_border[key] = np.array(whole, np.int32).tobytes() == self._ids[tail] + self._ids[head]
+            self._is_border[key] = _as_bytes(whole) == self._ids[tail] + self._ids[head]
         return self._is_border[key]
+
+
+def _as_bytes(ids: list[int]) -> bytes:
+    return np.array(ids, np.int32).tobytes()
 
 
 def _overlap(one: str, other: str) -> bool:
