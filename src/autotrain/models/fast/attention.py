@@ -1,8 +1,8 @@
 """Attention of a forest by batched matrix products over blocks of queries: fast on processors, and made again going back.
 
 torch's own attention is slow on short texts there.  Here the queries that share a key head lie under each other in one
-product, a block of queries sees only the keys up to its last one, and the backward pass makes the probabilities again, so
-that nothing of the size (tokens x tokens) is kept.
+product, and a block of queries sees only the keys up to its last one.  Probabilities of blocks that see few keys are kept
+for the backward pass, others made again, so that what is kept grows with the tokens and not with their square.
 
 Legend: N tokens, Q query heads, K key heads, G = Q / K, D head size, L queries of a block, C keys that it may see.
 """
@@ -18,6 +18,8 @@ from torch.autograd.function import once_differentiable
 from autotrain.models.kernels import ops
 from autotrain.models.layout import Chain, Layout
 
+# Keys up to which a block's probabilities are kept: what short texts need is little, and making it again costs them most.
+_KEPT_KEYS = 256
 # Queries of a block: few enough to waste little on keys that none of them sees, enough for a fast product.
 _BLOCK = {torch.bfloat16: 128, torch.float32: 64}
 
@@ -48,8 +50,11 @@ def can_attend(query: Tensor) -> bool:
     return query.device.type == "cpu" and query.dtype in _BLOCK
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads) -> Tensor:
-    """(N, Q * D).  query: (N, Q * D).  key, value: (N, K * D)."""
+Kept = list[Tensor | None]  # probabilities (K, G * L, C) of each block, None where they are made again
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads, kept: Kept | None = None) -> Tensor:
+    """(N, Q * D).  query: (N, Q * D).  key, value: (N, K * D).  kept: is filled for `attend_backward`."""
     query, key, value = _by_head(query, heads.num_queries), _by_head(key, heads.num_keys), _by_head(value, heads.num_keys)
     output = query.new_empty(*query.shape[:2], value.shape[-1])
     for index, chain in enumerate(layout.chains):
@@ -57,17 +62,20 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Hea
         for block in _blocks(chain, heads.window, _BLOCK[query.dtype]):
             probabilities = _probabilities(_queries(query, block, heads), keys, block, heads)
             _put(output, torch.bmm(probabilities, values[:, block.first : block.last]), block, heads)
+            if kept is not None:
+                kept.append(probabilities if block.last - block.first <= _KEPT_KEYS else None)
     return output.flatten(1)
 
 
 def attend_backward(
-    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads, kept: Kept
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value from that of the output, grad: (N, Q * D)."""
     grad, query = _by_head(grad, heads.num_queries), _by_head(query, heads.num_queries)
     key, value = _by_head(key, heads.num_keys), _by_head(value, heads.num_keys)
     grad_query = torch.empty_like(query)
     grad_key, grad_value = torch.zeros_like(key, dtype=torch.float32), torch.zeros_like(value, dtype=torch.float32)
+    remaining = iter(kept)
     for index, chain in enumerate(layout.chains):
         keys, values = _on_path(key, layout, index), _on_path(value, layout, index)
         path_grad_key = torch.zeros_like(keys, dtype=torch.float32)
@@ -75,7 +83,9 @@ def attend_backward(
         for block in _blocks(chain, heads.window, _BLOCK[query.dtype]):
             seen = slice(block.first, block.last)
             queries, grads = _queries(query, block, heads), _queries(grad, block, heads)
-            probabilities = _probabilities(queries, keys, block, heads)
+            probabilities = next(remaining)
+            if probabilities is None:
+                probabilities = _probabilities(queries, keys, block, heads)
             path_grad_value[:, seen] += torch.bmm(probabilities.transpose(1, 2), grads)
             by_score = torch.bmm(grads, values[:, seen].transpose(1, 2))
             shape = (heads.num_queries, block.end - block.start, block.last - block.first)
@@ -152,9 +162,11 @@ class BlockAttention(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads) -> Tensor:
         ctx.save_for_backward(query, key, value)
         ctx.layout, ctx.heads = layout, heads
-        return attend(query, key, value, layout, heads)
+        ctx.kept = [] if any(ctx.needs_input_grad) else None
+        return attend(query, key, value, layout, heads, ctx.kept)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return (*attend_backward(grad_outputs[0], *ctx.saved_tensors, ctx.layout, ctx.heads), None, None)
+        query, key, value = ctx.saved_tensors
+        return (*attend_backward(grad_outputs[0], query, key, value, ctx.layout, ctx.heads, ctx.kept), None, None)

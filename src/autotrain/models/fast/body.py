@@ -36,13 +36,14 @@ class FastBody:
         hidden = body.embed_tokens(ids)  # (N, H)
         cos, sin = body.rotary_emb(hidden[None], positions[None])
         dtype = compute_dtype(hidden)
+        layers = [read_layer(module, body.config) for module in body.layers]
         # Drawn from torch's generator, as dropout would: checkpoints keep its state.
-        seed = int(torch.randint(2**40, (1,))) if body.training and _has_dropout(body) else 0
+        seed = int(torch.randint(2**40, (1,))) if any(layer.has_dropout for layer in layers) else 0
         with torch.autocast(hidden.device.type, enabled=False):
-            for index, module in enumerate(body.layers):
+            for index, layer in enumerate(layers):
                 recompute = index < self.num_checkpointed
                 setting = Setting(layout, cos[0], sin[0], dtype, seed + 4 * index, recompute)
-                hidden = run_layer(read_layer(module, body.config), hidden, setting)
+                hidden = run_layer(layer, hidden, setting)
             return body.norm(hidden)
 
 
@@ -94,7 +95,3 @@ def _norm(module: Any) -> Norm:
 
 def _group(*modules: Any) -> Group:
     return Group(tuple(map(read_linear, modules)), max(map(read_dropout, modules)))
-
-
-def _has_dropout(body: Any) -> bool:
-    return any(isinstance(module, nn.Dropout) and module.p > 0 for module in body.modules())

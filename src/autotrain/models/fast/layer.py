@@ -1,7 +1,7 @@
 """A decoder layer of the Llama kind as one function, forward and backward by hand.
 
-Kept for the backward pass, per token: the layer's input, queries, keys, values, what attention returns, the state after
-attention, gate and up; norms, dropout masks, attention weights and the gated product are made again.  Kept in the type of
+Kept for the backward pass: the layer's input, queries, keys, values, the attention weights of short texts, what attention
+returns, the state after attention, gate and up; norms, dropout masks and the gated product are made again.  In the type of
 the computation, this is a third of what autograd keeps of the same layer.
 
 Legend: N tokens, H hidden size, I inner size, Q query heads, K key heads, D head size.
@@ -15,8 +15,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from autotrain.models.fast.attention import Heads, attend, attend_backward
-from autotrain.models.fast.linear import Gradients, Group, ordered, project, project_backward
+from autotrain.models.fast.attention import Heads, Kept, attend, attend_backward
+from autotrain.models.fast.linear import (
+    Gradients,
+    Group,
+    enter_gradients,
+    ordered,
+    project,
+    project_back,
+    project_backward,
+)
 from autotrain.models.kernels import ops
 from autotrain.models.layout import Layout
 
@@ -42,6 +50,10 @@ class Layer:
     gates: Group  # gate, up
     down: Group
     heads: Heads
+
+    @property
+    def has_dropout(self) -> bool:
+        return any(group.dropout > 0 for group in (self.inputs, self.output, self.gates, self.down))
 
     def trained(self) -> list[Tensor]:
         """The parameters that get a gradient, in the order in which `_DecoderLayer` takes them."""
@@ -73,6 +85,7 @@ class _Kept:
     queries: Tensor
     keys: Tensor
     values: Tensor
+    probabilities: Kept
     attended: Tensor
     middle: Tensor  # (N, H): after attention
     gate: Tensor
@@ -119,13 +132,14 @@ def _forward(layer: Layer, hidden: Tensor, setting: Setting) -> tuple[Tensor, _K
     normed, rstd_before = ops.rms_norm(hidden, first.weight, first.eps, setting.dtype)
     (queries, keys, values), inner_inputs = project(layer.inputs, normed, seeds[0])
     turned = _turned(layer, queries, keys, setting)
-    attended = attend(*turned, values, setting.layout, layer.heads)
+    probabilities: Kept = []
+    attended = attend(*turned, values, setting.layout, layer.heads, probabilities)
     (delta,), inner_output = project(layer.output, attended, seeds[1])
     middle, normed, rstd_middle = ops.add_rms_norm(hidden, delta, second.weight, second.eps, setting.dtype)
     (gate, up), inner_gates = project(layer.gates, normed, seeds[2])
     (delta,), inner_down = project(layer.down, ops.swiglu(gate, up), seeds[3])
     inner = (inner_inputs, inner_output, inner_gates, inner_down)
-    kept = _Kept(queries, keys, values, attended, middle, gate, up, rstd_before, rstd_middle, inner)
+    kept = _Kept(queries, keys, values, probabilities, attended, middle, gate, up, rstd_before, rstd_middle, inner)
     return middle + delta, kept
 
 
@@ -148,9 +162,10 @@ def _head_norm(tensor: Tensor, norm: Norm) -> tuple[Tensor, Tensor]:
 def _backward(layer: Layer, grad: Tensor, hidden: Tensor, kept: _Kept, setting: Setting, gradients: Gradients) -> Tensor:
     """The gradient of hidden from that of the output, both (N, H)."""
     seeds, dtype = _seeds(setting), setting.dtype
-    product = ops.swiglu(kept.gate, kept.up)
-    by_product = project_backward(layer.down, [grad.to(dtype)], product, kept.inner[3], seeds[3], gradients)
-    by_gates = ops.swiglu_backward(by_product, kept.gate, kept.up, (kept.gate, kept.up))[:2]
+    by_outputs = [grad.to(dtype)]
+    by_product, by_inner = project_back(layer.down, by_outputs, kept.inner[3], seeds[3])
+    *by_gates, product = ops.swiglu_backward(by_product, kept.gate, kept.up, (kept.gate, kept.up))
+    enter_gradients(layer.down, by_outputs, product, kept.inner[3], by_inner, seeds[3], gradients)
     normed = _normed_again(kept.middle, layer.before_mlp, kept.rstd_middle, dtype)
     by_normed = project_backward(layer.gates, by_gates, normed, kept.inner[2], seeds[2], gradients)
     grad = _norm_backward(layer.before_mlp, by_normed, kept.middle, kept.rstd_middle, grad, gradients)
@@ -165,14 +180,16 @@ def _attention_backward(layer: Layer, grad: Tensor, kept: _Kept, setting: Settin
     """Gradients of what the projections made: queries, keys, values."""
     heads = layer.heads
     if layer.query_norm is None or layer.key_norm is None:
-        by_query, by_key, by_value = attend_backward(grad, kept.queries, kept.keys, kept.values, setting.layout, heads)
+        by_query, by_key, by_value = attend_backward(
+            grad, kept.queries, kept.keys, kept.values, setting.layout, heads, kept.probabilities
+        )
         _turn_back(by_query, by_key, heads, setting)
         return by_query, by_key, by_value
     queries, query_rstd = _head_norm(kept.queries, layer.query_norm)
     keys, key_rstd = _head_norm(kept.keys, layer.key_norm)
     ops.rope_(queries, heads.num_queries, setting.cos, setting.sin)
     ops.rope_(keys, heads.num_keys, setting.cos, setting.sin)
-    by_query, by_key, by_value = attend_backward(grad, queries, keys, kept.values, setting.layout, heads)
+    by_query, by_key, by_value = attend_backward(grad, queries, keys, kept.values, setting.layout, heads, kept.probabilities)
     _turn_back(by_query, by_key, heads, setting)
     by_query = _head_norm_backward(layer.query_norm, by_query, kept.queries, query_rstd, gradients)
     by_key = _head_norm_backward(layer.key_norm, by_key, kept.keys, key_rstd, gradients)

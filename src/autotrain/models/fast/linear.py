@@ -51,6 +51,10 @@ class Group:
     def adapters(self) -> tuple[Adapter, ...]:
         return tuple(layer.adapter for layer in self.layers if layer.adapter)
 
+    @property
+    def ranks(self) -> list[int]:
+        return [adapter.down.shape[0] for adapter in self.adapters]
+
     def trained(self) -> list[Tensor]:
         """What gradients are made for."""
         found = [tensor for layer in self.layers for tensor in (layer.matrix, layer.bias) if tensor is not None]
@@ -68,8 +72,8 @@ def project(group: Group, inputs: Tensor, seed: int) -> tuple[list[Tensor], Tens
     if not group.adapters:
         return outputs, None
     inner = _dropped(group, inputs, seed) @ _downs(group, dtype).T
-    for layer, output, part in _with_parts(group, outputs, inner):
-        output.addmm_(part, layer.up.to(dtype).T, alpha=layer.scaling)
+    for adapter, output, part in _with_parts(group, outputs, inner):
+        output.addmm_(part, adapter.up.to(dtype).T, alpha=adapter.scaling)
     return outputs, inner
 
 
@@ -80,26 +84,46 @@ def project_backward(
 
     grads: (N, O) for each layer, in the type of the inputs.
     """
-    dtype = inputs.dtype
-    total: Tensor | None = None
-    for layer, grad in zip(group.layers, grads, strict=True):
-        matrix = layer.read(dtype)
-        total = grad @ matrix if total is None else total.addmm_(grad, matrix)
-        _enter_dense(layer, grad, inputs, gradients)
-    assert total is not None  # a group has a layer
+    total, by_inner = project_back(group, grads, inner, seed)
+    enter_gradients(group, grads, inputs, inner, by_inner, seed, gradients)
+    return total
+
+
+def project_back(group: Group, grads: Sequence[Tensor], inner: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
+    """The gradients of the inputs, (N, I), and of what the adapters made on the way, (N, R)."""
+    dtype = grads[0].dtype
+    total = grads[0] @ group.layers[0].read(dtype)
+    for layer, grad in zip(group.layers[1:], grads[1:], strict=True):
+        total.addmm_(grad, layer.read(dtype))
     if inner is None:
-        return total
-    by_inner = torch.empty_like(inner)
-    for adapter, grad, part, by_part in _with_grads(group, grads, inner, by_inner):
+        return total, None
+    by_inner, downs = torch.empty_like(inner), _downs(group, dtype)
+    for adapter, grad, by_part in _with_parts(group, grads, by_inner):
         torch.mm(grad, adapter.up.to(dtype), out=by_part).mul_(adapter.scaling)
-        gradients[id(adapter.up)] = (grad.T @ part).float().mul_(adapter.scaling)
-    by_down = (by_inner.T @ _dropped(group, inputs, seed)).float()
-    for adapter, rows in zip(group.adapters, by_down.split([a.down.shape[0] for a in group.adapters]), strict=True):
-        gradients[id(adapter.down)] = rows
-    downs = _downs(group, dtype)
     if group.dropout == 0:
-        return total.addmm_(by_inner, downs)
-    return ops.dropout(by_inner @ downs, group.dropout, seed, add_to=total)
+        return total.addmm_(by_inner, downs), by_inner
+    return ops.dropout(by_inner @ downs, group.dropout, seed, add_to=total), by_inner
+
+
+def enter_gradients(
+    group: Group,
+    grads: Sequence[Tensor],
+    inputs: Tensor,
+    inner: Tensor | None,
+    by_inner: Tensor | None,
+    seed: int,
+    gradients: Gradients,
+) -> None:
+    """Enter the gradients of what is trained: grads of the outputs times what the products were made of."""
+    for layer, grad in zip(group.layers, grads, strict=True):
+        _enter_dense(layer, grad, inputs, gradients)
+    if inner is None or by_inner is None:
+        return
+    for adapter, grad, part in _with_parts(group, grads, inner):
+        gradients[id(adapter.up)] = (grad.T @ part).float().mul_(adapter.scaling)
+    by_downs = (by_inner.T @ _dropped(group, inputs, seed)).float()
+    for adapter, rows in zip(group.adapters, by_downs.split(group.ranks), strict=True):
+        gradients[id(adapter.down)] = rows
 
 
 def _dense(layer: Linear, inputs: Tensor) -> Tensor:
@@ -124,18 +148,11 @@ def _downs(group: Group, dtype: torch.dtype) -> Tensor:
     return (downs[0] if len(downs) == 1 else torch.cat(downs)).to(dtype)
 
 
-def _with_parts(group: Group, outputs: Sequence[Tensor], inner: Tensor) -> list[tuple[Adapter, Tensor, Tensor]]:
-    pairs = [(layer.adapter, output) for layer, output in zip(group.layers, outputs, strict=True) if layer.adapter]
-    parts = inner.split([adapter.down.shape[0] for adapter, _ in pairs], dim=1)
-    return [(adapter, output, part) for (adapter, output), part in zip(pairs, parts, strict=True)]
-
-
-def _with_grads(
-    group: Group, grads: Sequence[Tensor], inner: Tensor, by_inner: Tensor
-) -> list[tuple[Adapter, Tensor, Tensor, Tensor]]:
-    sizes = [adapter.down.shape[0] for adapter in group.adapters]
-    triples = _with_parts(group, grads, inner)
-    return [(*triple, part) for triple, part in zip(triples, by_inner.split(sizes, dim=1), strict=True)]
+def _with_parts(group: Group, values: Sequence[Tensor], inner: Tensor) -> list[tuple[Adapter, Tensor, Tensor]]:
+    """Each adapter with its layer's value (N, O) and its own part (N, r) of inner (N, R)."""
+    pairs = [(layer.adapter, value) for layer, value in zip(group.layers, values, strict=True) if layer.adapter]
+    parts = inner.split(group.ranks, dim=1)
+    return [(adapter, value, part) for (adapter, value), part in zip(pairs, parts, strict=True)]
 
 
 def ordered(trained: Sequence[Tensor], gradients: Mapping[int, Tensor]) -> list[Tensor | None]:
