@@ -31,6 +31,8 @@ def _load(where: HubSplit) -> Any:
     import datasets
     from datasets.exceptions import DatasetNotFoundError
 
+    datasets.utils.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
     log.notice(f"{where.name} is no local file or folder: it is taken from the Hugging Face Hub, or from its cache here")
     try:
         return datasets.load_dataset(where.name, where.config, split=where.split, token=os.environ.get("HF_TOKEN"))

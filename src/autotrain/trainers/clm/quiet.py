@@ -7,13 +7,10 @@ import warnings
 
 def quiet_libraries() -> None:
     """Errors still come through; what a user can act on, this project says itself."""
-    import datasets
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    datasets.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
     quiet_warnings()
 
 
