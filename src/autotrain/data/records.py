@@ -1,5 +1,6 @@
 """Columns on disk: records of one kind, appended at the end and read anywhere; memory holds a buffer only."""
 
+import os
 import tempfile
 import weakref
 from pathlib import Path
@@ -36,12 +37,14 @@ class Column:
             self._write_out()
 
     def read(self, start: int, end: int) -> np.ndarray:
-        """(end - start,) records, read from the file: memory that is mapped would count as this process's."""
+        """(end - start,) records, read from the file: memory that is mapped would count as this process's.
+
+        Threads may read at the same time.
+        """
         if self._buffer:
             self._write_out()
         size = self.dtype.itemsize
-        self._file.seek(start * size)
-        return np.frombuffer(self._file.read((end - start) * size), self.dtype)
+        return np.frombuffer(os.pread(self._file.fileno(), (end - start) * size, start * size), self.dtype)
 
     @property
     def values(self) -> np.ndarray:
