@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotrain.data.batches import Batches, collate, count, cut, make_batches
+from autotrain.data.batches import Batches, _fill, collate, count, cut, make_batches
 from autotrain.data.lengths import Lengths
 from autotrain.data.store import ExampleStore
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -114,3 +114,16 @@ def test_tokens_are_counted_by_the_answer_that_they_belong_to():
     assert count([pair]).tokens == 5 == len(collate([pair]).target)
     assert collate([pair]).sequence.tolist() == [2, 2, 0, 0, 1]
     assert count([]).tokens_by_sequence == ()
+
+
+def test_micro_batches_are_about_equally_large():
+    assert cut(range(4), [400, 322, 282, 198], 1024) == [[0, 1], [2, 3]]  # and not 1,004 tokens, then 198
+    assert cut(range(4), [400, 322, 282, 198], 2048) == [[0, 1, 2, 3]]
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=40), st.integers(1, 300))
+def test_balancing_needs_no_more_micro_batches_and_loses_no_example(lengths: list[int], budget: int):
+    pieces = cut(range(len(lengths)), lengths, budget)
+    assert sorted(index for piece in pieces for index in piece) == list(range(len(lengths)))
+    assert all(sum(lengths[index] for index in piece) <= budget or len(piece) == 1 for piece in pieces)
+    assert len(pieces) == len(_fill(sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)), lengths, budget))

@@ -13,6 +13,9 @@ from autotrain.data.store import ExampleStore, num_targets
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.types import Batch, Counts, Example, Facts, Span
 
+# Above so many micro-batches the last one hardly counts.
+_MOST_BALANCED = 64
+
 
 class Singles(Sequence[Sequence[int]]):
     """Each row a unit by itself, without a list for each."""
@@ -84,13 +87,30 @@ def make_batches(store: ExampleStore, params: LLMTrainingParams, lengths: Length
 
 
 def cut(indices: Sequence[int], num_tokens: Sequence[int] | np.ndarray, token_budget: int) -> list[list[int]]:
-    """Cut a step into micro-batches of at most `token_budget` tokens, longest examples first.
+    """Cut a step into micro-batches of at most `token_budget` tokens, longest examples first, and about equally large.
 
     num_tokens: tokens of every example of the store.  An example above the budget is a micro-batch by itself.
     """
+    ordered = sorted(indices, key=lambda index: (-int(num_tokens[index]), index))
+    pieces = _fill(ordered, num_tokens, token_budget)
+    if not 1 < len(pieces) <= _MOST_BALANCED:
+        return pieces
+    # The least budget that needs no more micro-batches: a small one is slower, token by token.
+    low, high = sum(int(num_tokens[index]) for index in ordered) // len(pieces), token_budget
+    while low < high:
+        middle = (low + high) // 2
+        tried = _fill(ordered, num_tokens, middle)
+        if len(tried) > len(pieces):
+            low = middle + 1
+        else:
+            high, pieces = middle, tried
+    return pieces
+
+
+def _fill(ordered: Sequence[int], num_tokens: Sequence[int] | np.ndarray, token_budget: int) -> list[list[int]]:
     pieces: list[list[int]] = []
     room = 0
-    for index in sorted(indices, key=lambda index: (-int(num_tokens[index]), index)):
+    for index in ordered:
         needed = int(num_tokens[index])
         if not pieces or needed > room:
             pieces.append([])

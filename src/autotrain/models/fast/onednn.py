@@ -4,6 +4,8 @@ torch reaches it under a name that promises bfloat16.  Where the processor multi
 products do lose digits; elsewhere they are exact float32.  So a product is compared before it is used.
 """
 
+from typing import Any
+
 import torch
 
 # Largest error of a product of 512 terms, relative to its largest value: float32 is at 1e-6, bfloat16 at 1e-3.
@@ -12,11 +14,12 @@ _TOLERANCE = 1e-5
 
 def use_onednn(asked: bool) -> bool:
     """Send float32 products through oneDNN if `asked` and if they are exact there.  Returns whether they are sent."""
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16" if asked else "none"
+    setting: Any = torch.backends.mkldnn.matmul  # pyright: ignore[reportAttributeAccessIssue]
+    setting.fp32_precision = "bf16" if asked else "none"
     if not asked:
         return False
     if not torch.backends.mkldnn.is_available() or _error() > _TOLERANCE:
-        torch.backends.mkldnn.matmul.fp32_precision = "none"
+        setting.fp32_precision = "none"
         return False
     return True
 
