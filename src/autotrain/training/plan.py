@@ -9,7 +9,7 @@ import torch
 from autotrain.models.memory import MemoryEstimate
 
 # Tokens of a micro-batch; larger ones gain nothing there and only cost memory.
-_MAX_TOKENS = {"cpu": 1024, "cuda": 65536, "mps": 8192}
+_MAX_TOKENS = {"cpu": 2048, "cuda": 65536, "mps": 8192}
 _MIN_TOKENS = 64
 _SEARCHING_FACTOR = 4
 # Of Linux control groups, version 2 and version 1.
