@@ -16,6 +16,9 @@ from autotrain.trainers.clm.values import fast_path_names
 _ALLOCATOR: Mapping[str, str] = MappingProxyType(
     {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36), "MALLOC_TOP_PAD_": str(2**26)}
 )
+# oneDNN keeps the code that it made for each shape of a product, and torch keeps its own list of it: 1024 shapes each, which
+# come to half a gigabyte where documents have many lengths.  So many are enough for all shapes of a micro-batch.
+_PRODUCTS: Mapping[str, str] = MappingProxyType({"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"})
 # An OpenMP thread that waits spins for a while before it sleeps.  GNU's default, milliseconds, takes the processor from
 # whoever else needs it; without any spinning each of the thousands of products of a step costs a sleep and a wake-up.
 _WAITS: Mapping[str, str] = MappingProxyType({"GOMP_SPINCOUNT": "10000"})
@@ -27,7 +30,7 @@ def speed_settings(params: LLMTrainingParams, environment: Mapping[str, str]) ->
     """Variables to add to the user's `environment`: none that it has already, and none if `fast_paths` leaves them out."""
     if "environment" not in fast_path_names(params.fast_paths) or not sys.platform.startswith("linux"):
         return {}
-    settings: dict[str, str] = {}
+    settings = {**_PRODUCTS}
     if _has_glibc_allocator(environment):
         settings |= _ALLOCATOR
     if not any(name in environment for name in _OTHER_WAITS):

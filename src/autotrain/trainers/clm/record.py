@@ -40,7 +40,10 @@ MAY_CHANGE = frozenset(
     }
 )
 # Variables that decide how fast it goes: of the C library's allocator, of OpenMP, of the libraries for products.
-_SPEED_VARIABLES = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_")
+_SPEED_VARIABLES = (
+    *("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_", "DNNL_"),
+    "LRU_CACHE_CAPACITY",  # of torch, for oneDNN
+)
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "datasets", "bitsandbytes", "safetensors")
 
 
