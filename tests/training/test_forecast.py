@@ -13,7 +13,7 @@ from autotrain.models.memory import MemoryEstimate
 from autotrain.models.precision import FP32
 from autotrain.params import LLMTrainingParams
 from autotrain.training import step
-from autotrain.training.forecast import Forecast, LargestBatch, find_largest, forecast, try_largest
+from autotrain.training.forecast import Forecast, LargestBatch, find_largest, forecast, largest_of, try_largest
 from autotrain.training.step import Examples
 from autotrain.types import Example, Origin, Segment
 
@@ -50,6 +50,14 @@ def test_a_micro_batch_has_no_more_rows_than_a_step():
     found = find(10, 90, 60, 20, 50, budget=1000, rows=2)
     assert found.indices == (1, 2) and found.is_whole_step
     assert not find(10, 90, 60, budget=100, rows=2).is_whole_step
+
+
+def test_of_a_few_steps_the_largest_micro_batch_is_known():
+    """90 + 20 are above 100, 60 + 20 + 10 aren't; 95 of them together are more than 90 alone."""
+    lengths = np.array([90, 20, 60, 25, 10])
+    found = largest_of([[0, 1], [2, 3, 4]], lengths, lengths // 2, 100)
+    assert found == LargestBatch((2, 3, 4), 95, 47, False)
+    assert largest_of([[0, 4], [2, 3]], lengths, lengths // 2, 100).is_whole_step
 
 
 def test_activations_are_counted_by_hand():

@@ -43,7 +43,7 @@ def plan(estimate=ESTIMATE, **changes):
 
 def test_on_a_processor_a_micro_batch_is_as_large_as_pays():
     made = plan(device_type="cpu")
-    assert made.token_budget == 1024 and "more would gain nothing" in made.reason
+    assert made.token_budget == 2048 and "more would gain nothing" in made.reason
 
 
 def test_less_memory_means_smaller_micro_batches():
@@ -86,7 +86,7 @@ def test_the_longest_row_always_fits_into_the_budget():
 
 def test_searching_starts_higher():
     assert plan(search=True).token_budget == 13721  # (0.9 * 16 GiB - 1 GiB) / 1 MiB
-    assert plan(search=True, device_type="cpu").token_budget == 4096
+    assert plan(search=True, device_type="cpu").token_budget == 8192
 
 
 @pytest.mark.parametrize("said", ["max\n", None])

@@ -14,7 +14,7 @@ from autotrain.run_folder import METRICS_FILE, SAMPLES_FILE, RunFolder
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.training.checkpoint import Progress
 from autotrain.training.due import plan_events
-from autotrain.training.forecast import Forecast, find_largest, forecast, try_largest
+from autotrain.training.forecast import Forecast, find_largest, forecast, largest_of, try_largest
 from autotrain.training.loop import Display, Limits, Parts, Schedule
 from autotrain.training.metrics import JsonLines
 from autotrain.training.optim import build_optimizer, build_schedule, state_bytes
@@ -22,6 +22,8 @@ from autotrain.training.peak import current_bytes, peak_bytes, start_measuring
 from autotrain.training.plan import MemoryPlan, plan_memory, total_memory_bytes
 from autotrain.training.step import Examples
 from autotrain.training.trackers import open_trackers
+
+_STEPS_LOOKED_AT = 100  # takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,11 @@ def make_ready(
 
 def foresee(ready: Ready, store: ExampleStore, batches: Batches, other_bytes: int) -> Forecast:
     """The most memory that the run will take.  other_bytes: of a second model."""
-    largest = find_largest(store.num_tokens, store.num_trained, ready.memory.token_budget, len(batches.step(0)))
+    facts = store.num_tokens, store.num_trained, ready.memory.token_budget
+    if batches.total_steps <= _STEPS_LOOKED_AT:
+        largest = largest_of([batches.step(step) for step in range(batches.total_steps)], *facts)
+    else:
+        largest = find_largest(*facts, len(batches.step(0)))
     return forecast(
         ready.estimate,
         largest,

@@ -1,9 +1,11 @@
 """The most memory that a run will take, and its largest micro-batch, tried before the first step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from autotrain.data.batches import cut
 from autotrain.models.memory import MemoryEstimate
 from autotrain.models.network import Network
 from autotrain.objectives.base import Objective
@@ -42,8 +44,18 @@ class Forecast:
         return device_type != "cpu" or self.peak_bytes * _AMPLE > total_bytes
 
 
+def largest_of(
+    steps: Sequence[Sequence[int]], num_tokens: np.ndarray, num_trained: np.ndarray, token_budget: int
+) -> LargestBatch:
+    """Of steps that are all known: steps holds the indices of their examples."""
+    cuts = [cut(step, num_tokens, token_budget) for step in steps]
+    indices = max((part for parts in cuts for part in parts), key=lambda part: int(num_tokens[part].sum()))
+    total, predictions = int(num_tokens[indices].sum()), int(num_trained[indices].sum())
+    return LargestBatch(tuple(indices), total, predictions, all(len(parts) == 1 for parts in cuts))
+
+
 def find_largest(num_tokens: np.ndarray, num_trained: np.ndarray, token_budget: int, rows_per_step: int) -> LargestBatch:
-    """The longest example, and with it the longest others that the budget and a step have room for.
+    """Of too many steps to look at: the longest example, and the longest others that budget and step have room for.
 
     num_tokens, num_trained: (examples,).
     """
