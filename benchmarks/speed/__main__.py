@@ -132,7 +132,7 @@ def render(arguments: argparse.Namespace) -> int:
     """Write or show the table."""
     text = report.page_part(results.read_results(arguments.results or RESULTS / "speed.json"))
     if arguments.write:
-        report.write_page(PAGE, text)
+        report.write_page(arguments.page, text)
     else:
         say(text)
     return 0
@@ -151,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True)
     runs = commands.add_parser("run", help="measure, and put the results into a file")
     runs.add_argument("--quick", action="store_true", help="two works, two pairs, one step: under three minutes")
-    runs.add_argument("--ablation", action="store_true", help="ours alone: with all fast paths, and with each left out")
+    runs.add_argument("--ablation", action="store_true", help="ours alone: from no fast path to all of them")
     runs.add_argument("--only", nargs="+", choices=WORKS, metavar="WORK", help="these works; see `list`")
     runs.add_argument("--peers", nargs="+", metavar="PEER", help="of what a work is compared with, only these")
     runs.add_argument("--repeat", type=int, help="pairs of runs; 5 unless --quick")
@@ -167,7 +167,8 @@ def parser() -> argparse.ArgumentParser:
     runs.add_argument("--python-with-trl", type=Path, default=PYTHON_WITH_TRL)
     runs.set_defaults(act=run)
     renders = commands.add_parser("render", help="make the table of the results")
-    renders.add_argument("--write", action="store_true", help=f"put it into {PAGE.relative_to(ROOT)}")
+    renders.add_argument("--write", action="store_true", help="put it into the page")
+    renders.add_argument("--page", type=Path, default=PAGE, help=f"otherwise {PAGE.relative_to(ROOT)}")
     renders.set_defaults(act=render)
     commands.add_parser("list", help="the works").set_defaults(act=list_works)
     for one in (runs, renders):

@@ -9,7 +9,6 @@ from typing import Any
 
 from autotrain.backends.environment import speed_settings
 from autotrain.params import LLMTrainingParams
-from autotrain.trainers.clm.names import FAST_PATHS
 
 OURS = "ours"
 LEARNING_RATE = 1e-4
@@ -147,9 +146,14 @@ QUICK = ("sft-lora-bf16", "dpo-lora-bf16-multiturn")
 ABLATED = ("sft-lora-bf16", "sft-lora-fp32", "dpo-lora-bf16-multiturn")
 
 
+# What each fast path adds to those before it; attention and lora are parts of layer, and kernels serve all three.
+LADDER = ("environment", "onednn", "attention", "lora", "layer", "kernels")
+
+
 def ablations(work: Work) -> list[Side]:
-    """Our side without any of the fast paths, and without each of them.  oneDNN is of float32 only."""
-    names = [name for name in FAST_PATHS if name != "onednn" or work.precision == "fp32"]
-    without = {name: ",".join(other for other in FAST_PATHS if other != name) for name in names}
-    sides = [Side(f"without-{name}", ours={"fast_paths": others}) for name, others in without.items()]
-    return [Side("without-any", ours={"fast_paths": "none"}), *sides]
+    """Our side with no fast path, then with one more each time; all of them are `ours`.  oneDNN is of float32 only."""
+    names = [name for name in LADDER if name != "onednn" or work.precision == "fp32"]
+    steps = [names[: number + 1] for number in range(len(names) - 1)]
+    return [Side("none", ours={"fast_paths": "none"})] + [
+        Side(f"up-to-{names[-1]}", ours={"fast_paths": ",".join(names)}) for names in steps
+    ]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from autotrain.config.load import load_config
+from autotrain.trainers.clm.names import FAST_PATHS
 from benchmarks.speed.__main__ import chosen_works, parser
 from benchmarks.speed.machine import Usage
 from benchmarks.speed.rows import GENERATED, repeat_rows, take_rows
 from benchmarks.speed.sides import Place, read_ours, read_theirs, task_of, write_config
-from benchmarks.speed.works import PACKED, TRL, WORKS, ablations
+from benchmarks.speed.works import LADDER, PACKED, TRL, WORKS, ablations
 
 # Rows
 
@@ -96,11 +97,11 @@ def test_against_packing_nothing_is_learned_so_that_sums_can_be_compared(tmp_pat
     assert task_of(work, PACKED, place_of(tmp_path), tmp_path)["learning_rate"] == work.all_params()["lr"] == 0
 
 
-def test_each_ablation_leaves_out_one_path():
-    fp32 = {side.name: (side.ours or {})["fast_paths"] for side in ablations(WORKS["sft-lora-fp32"])}
-    assert fp32["without-any"] == "none"
-    assert fp32["without-layer"] == "onednn,kernels,attention,lora,environment"
-    assert "without-onednn" not in {side.name for side in ablations(WORKS["sft-lora-bf16"])}
+def test_each_ablation_adds_one_path_to_those_before():
+    fp32 = [(side.ours or {})["fast_paths"] for side in ablations(WORKS["sft-lora-fp32"])]
+    assert fp32[0] == "none" and fp32[1:4] == ["environment", "environment,onednn", "environment,onednn,attention"]
+    assert set(fp32[-1].split(",")) == set(FAST_PATHS) - {LADDER[-1]}  # with the last it is our side itself
+    assert not any("onednn" in (side.ours or {})["fast_paths"] for side in ablations(WORKS["sft-lora-bf16"]))
 
 
 def asked(*words: str) -> Namespace:
