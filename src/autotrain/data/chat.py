@@ -91,16 +91,16 @@ class ChatTemplate:
         except (TypeError, ValueError) as error:
             raise RowProblem(f"the chat template can't render the conversation: {error}") from None
 
-    def shown(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> list[Message]:
+    def shown(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[Message]:
         """The messages as the template can show them: tool calls become text where it has no place for them."""
         if tools and not self._shows_tools:
             log.notice("the chat template has no place for tools: the column 'tools' isn't shown to the model")
         if self._source.endswith(ZEPHYR) and any(message["role"] not in ZEPHYR_ROLES for message in messages):
             log.notice("zephyr renders the roles system, user and assistant only: turns of other roles are left out")
         if self._shows_calls or not any(message.get("tool_calls") for message in messages):
-            return list(messages)
+            return [dict(message) for message in messages]
         log.notice("the chat template has no place for tool calls: they are written into the answer as JSON")
-        return [_calls_as_text(message) for message in messages]
+        return [_calls_as_text(dict(message)) for message in messages]
 
     def render_text(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """As `render`, for many conversations."""

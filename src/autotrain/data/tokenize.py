@@ -175,7 +175,7 @@ class _Maker:
         return _Draft(Marked(text, ((start, len(text)),)), self.prefix_ids, self.suffix_ids, trains_on_prefix=start == 0)
 
     def _conversation(self, sample: Conversation) -> _Draft:
-        messages = self.template.shown([dict(message) for message in sample.messages], [dict(tool) for tool in sample.tools])
+        messages = self.template.shown(sample.messages, sample.tools)
         tools = [dict(tool) for tool in sample.tools]
         if self.trains_on_all:
             text = self.template.render_text(messages, tools)

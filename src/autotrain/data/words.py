@@ -19,7 +19,8 @@ from autotrain.data.marked import Encoded, Marked
 _MAX_WORDS = 300_000
 _JOINED_WORDS = 1000
 _MAX_NEW_SHARE = 0.5  # of the characters of a window; above, looking up costs more than it saves
-_MARK = "\0"  # stands in no text that is cut
+# These stand in no text that is cut.
+_MARK, _BORDER = "\0", "\1"
 # A cut is before a space that follows anything but white space.
 _CUT = re.compile(r"(?<=\S) ")
 _SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
@@ -83,6 +84,7 @@ class WordEncoder:
         self._added = tuple(self._backend.get_added_tokens_decoder().values())
         # Tokens of which each occurrence is one: the text is cut around them, too.
         self._specials: frozenset[str] | None = None
+        self._ends_lines = not any("\n" in token.content for token in self._added)
         self._ids: dict[str, bytes] = {"": b""}  # int32
         self._is_border: dict[tuple[str, str], bool] = {}
         self.is_useful = True
@@ -113,19 +115,16 @@ class WordEncoder:
     def _cut(self, marked: Marked) -> list[list[str]] | None:
         """The pieces before, in and after each span; None if it can't be told where to cut."""
         text, specials = marked.text, self._specials or ()
-        if _MARK in text:
+        if _MARK in text or _BORDER in text:
             return None
         pairs = _BEFORE_NO_CUT_ASCII if text.isascii() else _BEFORE_NO_CUT
         has_pairs = any(space in text and pair in text for space, pair in pairs)
         borders = [0, *chain.from_iterable(marked.spans), len(text)]
-        parts: list[list[str]] = []
-        for first, last in pairwise(borders):
-            part = text[first:last]
-            part = _CUT.sub(_MARK + " ", part) if has_pairs else part.replace(" ", _MARK + " ")
-            for special in specials:
-                part = part.replace(special, _MARK + special + _MARK)
-            parts.append(part.split(_MARK))
-        return parts
+        whole = _BORDER.join([text[first:last] for first, last in pairwise(borders)])
+        whole = _CUT.sub(_MARK + " ", whole) if has_pairs else whole.replace(" ", _MARK + " ")
+        for special in specials:
+            whole = whole.replace(special, _MARK + special + _MARK)
+        return [part.split(_MARK) for part in whole.split(_BORDER)]
 
     def _learn(self, new: Iterable[str]) -> None:
         """Encode pieces: those that begin and end as a text may be cut are put into one text, which is faster."""
@@ -177,6 +176,9 @@ class WordEncoder:
         return True
 
     def _parts(self, tail: str, head: str) -> bool:
+        # In no known rule does a match go from a line's end into what begins the next one.
+        if self._ends_lines and tail.endswith("\n") and not (head[0].isspace() or tail[-2:-1].isspace()):
+            return True
         key = tail, head
         if key not in self._is_border:
             whole = self._backend.encode(tail + head, add_special_tokens=False).ids
