@@ -13,9 +13,9 @@ from autotrain.training.checkpoint import random_states, restore_random_states
 from autotrain.training.step import Examples, accumulate_within_memory
 
 # Measured on processors with glibc: what lies between tensors of changing sizes, as a factor on what a batch takes, and
-# what libraries keep for themselves from the first step on.
+# what libraries keep from the first steps on, above all the code for each shape of a product.
 _HOLES = {"cpu": 1.42}
-_FIRST_STEP_BYTES = {"cpu": 64 * 2**20}
+_FIRST_STEP_BYTES = {"cpu": 100 * 2**20}
 # Gradients are made while activations go, so where a step is one micro-batch, the two are hardly there at the same time.
 _GRADIENTS_AT_PEAK = 0.3
 # On a processor a micro-batch takes seconds; where memory is this much larger than what is needed, they aren't spent.
