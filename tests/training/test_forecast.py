@@ -78,7 +78,13 @@ def test_layers_computed_again_keep_their_input_only():
 def foreseen(*, is_whole_step: bool = False, peak_so_far: int = 0) -> int:
     largest = LargestBatch((0,), 10, 9, is_whole_step)
     return forecast(
-        ESTIMATE, largest, device_type="cuda", num_checkpointed=0, loaded_bytes=5000, peak_so_far_bytes=peak_so_far
+        ESTIMATE,
+        largest,
+        device_type="cuda",
+        fast_layers=False,
+        num_checkpointed=0,
+        loaded_bytes=5000,
+        peak_so_far_bytes=peak_so_far,
     ).peak_bytes
 
 

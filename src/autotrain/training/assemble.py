@@ -76,6 +76,7 @@ def foresee(ready: Ready, store: ExampleStore, batches: Batches, other_bytes: in
         ready.estimate,
         largest,
         device_type=ready.device.type,
+        fast_layers=ready.policy.fast_layers,
         num_checkpointed=ready.memory.num_checkpointed_layers,
         loaded_bytes=ready.loaded_bytes + other_bytes,
         peak_so_far_bytes=peak_bytes(ready.device),

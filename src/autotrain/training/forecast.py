@@ -14,7 +14,7 @@ from autotrain.training.step import Examples, accumulate_within_memory
 
 # Measured on processors with glibc: what lies between tensors of changing sizes, as a factor on what a batch takes, and
 # what libraries keep from the first steps on, above all the code for each shape of a product.
-_HOLES = {"cpu": 1.42}
+_HOLES, _HOLES_WITH_FAST_LAYERS = 1.2, 1.42
 _FIRST_STEP_BYTES = {"cpu": 100 * 2**20}
 # Gradients are made while activations go, so where a step is one micro-batch, the two are hardly there at the same time.
 _GRADIENTS_AT_PEAK = 0.3
@@ -79,6 +79,7 @@ def forecast(
     largest: LargestBatch,
     *,
     device_type: str,
+    fast_layers: bool,
     num_checkpointed: int,
     loaded_bytes: int,
     peak_so_far_bytes: int,
@@ -86,7 +87,8 @@ def forecast(
     """loaded_bytes: what is taken before the first step.  peak_so_far_bytes: loading may have taken more than that."""
     activations = estimate.activations(largest.num_tokens, largest.num_predictions, num_checkpointed)
     gradients = estimate.gradients * (_GRADIENTS_AT_PEAK if largest.is_whole_step else 1)
-    batch = activations * _HOLES.get(device_type, 1.0) + _FIRST_STEP_BYTES.get(device_type, 0)
+    holes = 1.0 if device_type != "cpu" else _HOLES_WITH_FAST_LAYERS if fast_layers else _HOLES
+    batch = activations * holes + _FIRST_STEP_BYTES.get(device_type, 0)
     return Forecast(max(peak_so_far_bytes, int(loaded_bytes + estimate.optimizer + gradients + batch)), largest)
 
 
