@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from autotrain.data.batches import Batches, collate, cut
+from autotrain.data.batches import Batches, collate
 from autotrain.data.store import ExampleStore
 from autotrain.models.network import Network
 from autotrain.models.probe import undisturbed
@@ -13,13 +13,13 @@ from autotrain.models.probe import undisturbed
 _FORWARD_PASSES = 3.0
 
 
-def estimate_seconds(policy: Network, store: ExampleStore, batches: Batches, token_budget: int, steps_done: int) -> float:
+def estimate_seconds(policy: Network, store: ExampleStore, batches: Batches, steps_done: int) -> float:
     """Seconds of the optimizer steps that are left, validation not counted.  A rough figure.
 
-    The second of two passes over the first micro-batch is timed.  Modes and random state stay as they were.
+    The second of two passes over an example of the first step is timed.  Modes and random state stay as they were.
     """
-    part = cut(batches.step(0), store.num_tokens, token_budget)[0]
-    batch = collate([store[index] for index in part])
+    first = sorted(batches.step(0), key=lambda index: (int(store.num_tokens[index]), index))
+    batch = collate([store[first[len(first) // 2]]])  # of middle length: the start is to stay short
     with undisturbed(policy), torch.no_grad():
         policy(batch)
         started = time.perf_counter()

@@ -181,7 +181,8 @@ class Loop:
         """Clip the gradients and take the optimizer step.  Returns the gradients' norm before clipping."""
         parts = self.parts
         parts.scaler.unscale_(parts.optimizer)
-        gradients = [p for p in parts.policy.parameters() if p.grad is not None]
+        trained = [parameter for group in parts.optimizer.param_groups for parameter in group["params"]]
+        gradients = [parameter for parameter in trained if parameter.grad is not None]
         largest = parts.limits.max_grad_norm or math.inf
         grad_norm = float(torch.nn.utils.clip_grad_norm_(gradients, largest))
         if not math.isfinite(result.loss) or not (math.isfinite(grad_norm) or parts.scaler.is_enabled()):

@@ -7,6 +7,7 @@ Legend: N tokens, I inputs, O outputs, r rank, R the ranks of a group's adapters
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -47,11 +48,11 @@ class Group:
     layers: tuple[Linear, ...]
     dropout: float
 
-    @property
+    @cached_property
     def adapters(self) -> tuple[Adapter, ...]:
         return tuple(layer.adapter for layer in self.layers if layer.adapter)
 
-    @property
+    @cached_property
     def ranks(self) -> list[int]:
         return [adapter.down.shape[0] for adapter in self.adapters]
 

@@ -61,7 +61,7 @@ def _gigabytes(number: int) -> str:
 def _seconds_left(work: Work) -> float:
     steps_done = work.checkpoint.progress.step if work.checkpoint else 0
     data, ready = work.data, work.ready
-    return estimate_seconds(ready.policy, data.train, data.batches, ready.memory.token_budget, steps_done)
+    return estimate_seconds(ready.policy, data.train, data.batches, steps_done)
 
 
 def _step_size(params: LLMTrainingParams) -> str:
