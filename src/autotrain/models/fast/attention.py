@@ -54,9 +54,12 @@ Kept = list[Tensor | None]  # probabilities (K, G * L, C) of each block, None wh
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads, kept: Kept | None = None) -> Tensor:
-    """(N, Q * D).  query: (N, Q * D).  key, value: (N, K * D).  kept: is filled for `attend_backward`."""
+    """(N, Q * D).  query: (N, Q * D).  key, value: (N, K * D).  kept: is filled for `attend_backward`.
+
+    Tokens that the layout doesn't name attend to nothing: their rows are zero.
+    """
     query, key, value = _by_head(query, heads.num_queries), _by_head(key, heads.num_keys), _by_head(value, heads.num_keys)
-    output = query.new_empty(*query.shape[:2], value.shape[-1])
+    output = query.new_zeros(*query.shape[:2], value.shape[-1])
     for index, chain in enumerate(layout.chains):
         keys, values = _on_path(key, layout, index), _on_path(value, layout, index)
         for block in _blocks(chain, heads.window, _BLOCK[query.dtype]):
@@ -73,7 +76,7 @@ def attend_backward(
     """Gradients of query, key and value from that of the output, grad: (N, Q * D)."""
     grad, query = _by_head(grad, heads.num_queries), _by_head(query, heads.num_queries)
     key, value = _by_head(key, heads.num_keys), _by_head(value, heads.num_keys)
-    grad_query = torch.empty_like(query)
+    grad_query = torch.zeros_like(query)
     grad_key, grad_value = torch.zeros_like(key, dtype=torch.float32), torch.zeros_like(value, dtype=torch.float32)
     remaining = iter(kept)
     for index, chain in enumerate(layout.chains):

@@ -23,6 +23,11 @@ FAMILIES = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
 _QUERIES = ("q_proj", "k_proj", "v_proj")
 
 
+# Rows of zeros fill a batch up to a multiple of this: oneDNN makes code for each new shape, which costs more than the rows.
+# No token sees them, and no gradient comes from them.
+_MULTIPLE = 64
+
+
 @dataclass(frozen=True)
 class FastBody:
     """body: transformers' own.  num_checkpointed: so many of the first layers are computed again in the backward pass."""
@@ -33,8 +38,10 @@ class FastBody:
     def hidden(self, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """(N, H) hidden states, the final norm included.  ids, positions: (N,)."""
         body = self.body
-        hidden = body.embed_tokens(ids)  # (N, H)
-        cos, sin = body.rotary_emb(hidden[None], positions[None])
+        num_tokens = len(ids)
+        missing = -num_tokens % _MULTIPLE
+        hidden = nn.functional.pad(body.embed_tokens(ids), (0, 0, 0, missing))  # (N, H)
+        cos, sin = body.rotary_emb(hidden[None], nn.functional.pad(positions, (0, missing))[None])
         dtype = compute_dtype(hidden)
         layers = [read_layer(module, body.config) for module in body.layers]
         # Drawn from torch's generator, as dropout would: checkpoints keep its state.
@@ -44,7 +51,7 @@ class FastBody:
                 recompute = index < self.num_checkpointed
                 setting = Setting(layout, cos[0], sin[0], dtype, seed + 4 * index, recompute)
                 hidden = run_layer(layer, hidden, setting)
-            return body.norm(hidden)
+            return body.norm(hidden[:num_tokens])
 
 
 def find_fast_body(body: nn.Module | None) -> FastBody | None:
