@@ -32,13 +32,13 @@ def folder(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def num_made(monkeypatch):
     """How often data were tokenized."""
-    made, plain = [], tokenize._tokenize_split
+    made, plain = [], tokenize.tokenize_split
 
     def count(*arguments, **options):
         made.append(1)
         return plain(*arguments, **options)
 
-    monkeypatch.setattr(tokenize, "_tokenize_split", count)
+    monkeypatch.setattr(tokenize, "tokenize_split", count)
     return lambda: len(made)
 
 

@@ -52,21 +52,24 @@ def load_examples(
             report.add(kept.rows)
         return kept.store
     with closing(RowsReport()) as rows, log.collect_notices() as notices:
-        store = _tokenize_split(params, source, loaded, lengths, rows, trains_prompt=trains_prompt)
+        store = tokenize_split(params, source, loaded, lengths, rows, trains_prompt=trains_prompt)
         report.add(rows)
         return cache.keep(key, store, rows, notices) if key else store
 
 
-def _tokenize_split(
+def tokenize_split(
     params: LLMTrainingParams,
     source: Source,
     loaded: LoadedTokenizer,
     lengths: Lengths,
     report: RowsReport,
     *,
-    trains_prompt: bool,
+    trains_prompt: bool = False,
 ) -> ExampleStore:
-    """Streaming: memory holds a window of rows."""
+    """As `load_examples`, without looking at what was kept: `report` hears of each row as it is met.
+
+    Streaming: memory holds a window of rows.
+    """
     store = ExampleStore()
     try:
         if source.kind != "text":

@@ -19,7 +19,7 @@ from autotrain.data.read import BARE, BadRow, read_rows
 from autotrain.data.report import TOO_LONG, RowsReport
 from autotrain.data.samples import Source, open_split
 from autotrain.data.store import ExampleStore
-from autotrain.data.tokenize import load_examples
+from autotrain.data.tokenize import tokenize_split
 from autotrain.data.tokenizer import load_tokenizer
 from autotrain.errors import DataError, ModelError
 from autotrain.models.load import model_limit, read_model_config
@@ -135,7 +135,7 @@ class Scorer:
         source = ModelSource(str(folder)) if has_tokenizer else self.target.model
         loaded = load_tokenizer(answers.params, source, needs_chat=answers.source.is_conversation)
         lengths = Lengths(self.longest, (self.longest,), self.longest)
-        return load_examples(answers.params, answers.source, loaded, lengths, problems)
+        return tokenize_split(answers.params, answers.source, loaded, lengths, problems)
 
 
 def score_file(name: str, path: Path, *, token: str | None = None) -> Iterator[dict[str, Any]]:
