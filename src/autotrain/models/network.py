@@ -54,9 +54,11 @@ class Network(nn.Module):
         self.verdict = probe(self.pretrained, body, check_head, stock=self._stock, autocast=self._probe_autocast)
         set_attention(self.pretrained, FOREST if self.verdict.layout == "flat" else self._stock)
         tested = body if self.verdict.layout == "flat" else None
-        self._fast_attention = fast.attention and tested is not None and self._same_with_fast_attention(tested)
         has_layers = fast.layer and self.device.type == "cpu"
         self._fast_body = self._tested_fast_body(tested) if has_layers and tested is not None else None
+        # Fast layers attend by themselves, so that the second test would only delay the start.
+        may_attend = fast.attention and (self._fast_body is None or not self.verdict.fused_head)
+        self._fast_attention = may_attend and tested is not None and self._same_with_fast_attention(tested)
 
     @property
     def pretrained(self) -> PreTrainedModel:
