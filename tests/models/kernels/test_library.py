@@ -130,11 +130,21 @@ def test_what_is_built_is_kept(tmp_path: Path, built: Kernels, monkeypatch: pyte
     assert library.build(tmp_path) != file  # other flags, another library
 
 
+@pytest.mark.parametrize("kept", [0, 8000])
+def test_a_library_that_lacks_its_end_is_built_anew(tmp_path: Path, built: Kernels, kept: int):
+    """As after a full disk: loading the first 8,000 bytes would end the process by a signal."""
+    file = library.build(tmp_path)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:kept])
+    assert library.build(tmp_path).stat().st_size == len(whole)
+    assert library.load_built(file)
+
+
 def test_two_builds_at_once_leave_one_whole_library(tmp_path: Path, built: Kernels):
     with ThreadPoolExecutor(2) as pool:
         files = set(pool.map(library.build, [tmp_path, tmp_path]))
     (file,) = files
-    assert [path.name for path in file.parent.iterdir()] == ["kernels.so"]
+    assert sorted(path.name for path in file.parent.iterdir()) == ["kernels.sha256", "kernels.so"]
     library.load_built(file)
 
 

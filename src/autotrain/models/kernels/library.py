@@ -79,15 +79,34 @@ def build(folder: Path) -> Path:
     )
     name = hashlib.sha256(b"\0".join(facts)).hexdigest()[:24]
     file = folder / name / "kernels.so"
-    if file.exists():
+    if _is_whole(file):
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as place:
         _run([compiler, *flags, "-c", *map(str, _sources("*.cpp"))], place)
         # Without -fopenmp, which would link an OpenMP library: its symbols are found when the kernels are loaded.
         _run([compiler, "-shared", "-o", file.name, *(f"{path.stem}.o" for path in _sources("*.cpp"))], place)
+        digest = Path(place) / "digest"
+        digest.write_text(_digest(Path(place) / file.name), encoding="ascii")
         os.replace(Path(place) / file.name, file)
+        os.replace(digest, _digest_file(file))
     return file
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether it is what was built: a library that lacks its end takes the whole process down when it is loaded."""
+    try:
+        return _digest_file(file).read_text(encoding="ascii") == _digest(file)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest_file(file: Path) -> Path:
+    return file.with_suffix(".sha256")
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _sources(pattern: str) -> list[Path]:
