@@ -6,8 +6,10 @@
     │   ├── DataError           a file, a split, a column or a row
     │   ├── ModelError          a base model or tokenizer that can't be had or can't serve
     │   ├── DeviceError         asked for something that this machine can't do
+    │   ├── HubError            the hub refuses, or can't be reached, before anything was trained
     │   └── RunFolderError      the project folder is occupied, locked or isn't a run
     ├── TrainingError           the run itself failed
+    ├── PushError               exit code 3: trained, but the result didn't reach the hub
     └── Interrupted             Ctrl-C or SIGTERM, after the state was saved: 130 or 143
 
 Every message says what happened, where, what is allowed and what to do.
@@ -45,12 +47,22 @@ class DeviceError(UserError):
     """Something asked for that this machine can't do."""
 
 
+class HubError(UserError):
+    """The hub refuses, or can't be reached, before anything was trained."""
+
+
 class RunFolderError(UserError):
     """The project folder is occupied, locked, or isn't a run."""
 
 
 class TrainingError(AutoTrainError):
     """The run itself failed."""
+
+
+class PushError(AutoTrainError):
+    """Trained, but the result didn't reach the hub; it is complete in the run folder."""
+
+    exit_code = 3
 
 
 class Interrupted(AutoTrainError):

@@ -17,11 +17,12 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be run, wherever it runs."""
+    """What is to be run, wherever it runs.  detach: don't wait for a cloud run."""
 
     params: LLMTrainingParams
     resume: bool = False
     overwrite: bool = False
+    detach: bool = False
 
     @property
     def folder(self) -> Path:

@@ -9,12 +9,13 @@ from autotrain.errors import ConfigError
 
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
-    """--dry-run, --resume, --overwrite and --devices."""
+    """--dry-run, --resume, --overwrite, --detach and --devices."""
     group = parser.add_argument_group("how it is run")
     group.add_argument("--dry-run", action="store_true", help="show the resolved parameters and what would run, and stop")
     group.add_argument("--dry_run", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     group.add_argument("--overwrite", action="store_true", help="replace the run in the project folder")
+    group.add_argument("--detach", action="store_true", help="cloud: don't wait for the run; follow it with runs logs")
     group.add_argument("--devices", metavar="N", help="number of devices; this version trains on one")
 
 
@@ -25,7 +26,9 @@ def launch(config: Config, args: argparse.Namespace) -> int:
     _check_devices(args.devices)
     if args.resume and args.overwrite:
         raise ConfigError("--resume goes on with a run and --overwrite starts it anew; give one of them")
-    job = Job(config.params, resume=args.resume, overwrite=args.overwrite)
+    if args.detach and config.backend.startswith("local"):
+        raise ConfigError(f"--detach: for runs in the cloud; with backend {config.backend} write backend: local-ui instead")
+    job = Job(config.params, resume=args.resume, overwrite=args.overwrite, detach=args.detach)
     for note in config.notes:
         log.notice(note)
     if args.dry_run:

@@ -3,7 +3,7 @@
     task, base_model, project_name, log, backend
     data:    path, train_split, valid_split, chat_template, column_mapping: {text_column, ...}
     params:  any field of LLMTrainingParams; wins over all above
-    hub:     username, token, push_to_hub
+    hub:     username, token, push_to_hub, private, revision, push_checkpoints
 
 `null` outside `params` means "not given".  Every fault is found before anything is refused.
 """
@@ -51,7 +51,16 @@ _LEVELS: Mapping[KeyPath, Mapping[str, str]] = MappingProxyType(
             }
         ),
         ("data", "column_mapping"): _COLUMNS,
-        ("hub",): MappingProxyType({"username": "username", "token": "token", "push_to_hub": "push_to_hub"}),
+        ("hub",): MappingProxyType(
+            {
+                "username": "username",
+                "token": "token",
+                "push_to_hub": "push_to_hub",
+                "private": "hub_private",
+                "revision": "hub_revision",
+                "push_checkpoints": "push_checkpoints",
+            }
+        ),
         ("params",): _FIELDS,
     }
 )

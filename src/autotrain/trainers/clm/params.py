@@ -66,6 +66,12 @@ class LLMTrainingParams(Settings):
 
     # What is trained, on what, and where it goes
     model: str = _field("gpt2", "Base model: a hub id, a local folder, a GGUF file, or smollm2-135m.", group="model")
+    trust_remote_code: bool = _field(
+        False, "Run code that comes with the model; ALLOW_REMOTE_CODE=1 in the environment does the same.", group="model"
+    )
+    use_safetensors: bool = _field(
+        True, "Load weights from safetensors only; false: from pickled files too, which can run any code.", group="model"
+    )
     project_name: str = _field("project-name", "Name of the run, and the folder that it is written to.", group="model")
     trainer: Annotated[Trainer, Lower] = _field("default", "Training method.", group="model")
     data_path: str = _field("data", "A data file, a folder of files, or a hub data set.", group="data")
@@ -251,6 +257,13 @@ class LLMTrainingParams(Settings):
     push_to_hub: bool = _field(False, "Upload the result to the hub.", group="hub")
     username: Annotated[str | None, Optional] = _field(None, "User or organisation that the result belongs to.", group="hub")
     token: Annotated[SecretStr | None, Optional] = _field(None, "Hub token; never written anywhere.", group="hub")
+    hub_private: bool = _field(True, "Only the owner sees the repository; false: everyone does.", group="hub")
+    hub_revision: Annotated[str | None, Optional] = _field(
+        None, "Branch of the repository that is pushed to; made if absent.", group="hub"
+    )
+    push_checkpoints: bool = _field(
+        False, "Upload checkpoints while training, so that another machine can go on with --resume.", group="hub"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -35,6 +35,9 @@ MAY_CHANGE = frozenset(
         "push_to_hub",
         "username",
         "token",
+        "hub_private",
+        "hub_revision",
+        "push_checkpoints",
         "merge_adapter",
         "early_stopping_patience",
     }
