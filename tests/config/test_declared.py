@@ -18,8 +18,9 @@ def test_a_new_file_is_a_new_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (package / "one.py").write_text('raise RuntimeError("imported")\nNAMES = ("a", "b")\n')
+    (package / "two.py").write_text('NAMES = (\n    "c",  # the third\n    "d",\n)\nOTHER = ("e",)\n')
     monkeypatch.syspath_prepend(tmp_path)
-    assert declared_names("shelf") == {"a": "shelf.one", "b": "shelf.one"}
+    assert declared_names("shelf") == {"a": "shelf.one", "b": "shelf.one", "c": "shelf.two", "d": "shelf.two"}
     assert "shelf" not in sys.modules
 
 

@@ -1,14 +1,17 @@
 """What the modules of a folder declare, read without importing them.
 
-A folder whose modules each hold a line `NAMES = ("default", "sft")` is a registry: objectives (which need torch,
-so the front doors can't import them) and backends.  A new entry is a new file.
+A folder whose modules each hold `NAMES = ("default", "sft")`, on one line or several, is a registry: objectives (which
+need torch, so the front doors can't import them) and backends.  A new entry is a new file.
 """
 
 import ast
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
+
+_NAMES = re.compile(r"^NAMES = (\([^()]*\))", re.MULTILINE)
 
 
 def declared_names(package: str) -> Mapping[str, str]:
@@ -17,7 +20,6 @@ def declared_names(package: str) -> Mapping[str, str]:
     folders = spec.submodule_search_locations if spec else None
     found: dict[str, str] = {}
     for file in sorted(file for folder in folders or () for file in Path(folder).glob("*.py")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if line.startswith("NAMES = ("):
-                found.update(dict.fromkeys(ast.literal_eval(line.removeprefix("NAMES = ")), f"{package}.{file.stem}"))
+        for names in _NAMES.findall(file.read_text(encoding="utf-8")):
+            found.update(dict.fromkeys(ast.literal_eval(names), f"{package}.{file.stem}"))
     return MappingProxyType(found)
