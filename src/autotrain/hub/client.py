@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from json import JSONDecodeError
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -147,16 +148,21 @@ def account(api: "HfApi") -> Account:
 @contextmanager
 def explained(what: str) -> Generator[None]:
     """Turn every error of the hub and of the way to it into HubError: `what`, what went wrong, what to do."""
-    from huggingface_hub import errors
-
-    kinds = (errors.HTTPError, errors.RevisionResolutionError, errors.OIDCError, errors.DeviceCodeError)
     try:
         yield
-    except (*kinds, OSError, RuntimeError, ValueError) as error:
+    except hub_errors() as error:
         fault = fault_of(error)
         if fault is None:
             raise
         raise HubError(f"{what}: {fault.text}") from error
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """What the client raises, of others' errors too: ask `fault_of` whether one is the hub's."""
+    from huggingface_hub import errors
+
+    own = (errors.HTTPError, errors.RevisionResolutionError, errors.OIDCError, errors.DeviceCodeError)
+    return (*own, OSError, RuntimeError, ValueError)
 
 
 def fault_of(error: BaseException) -> Fault | None:
@@ -187,6 +193,9 @@ def _unanswered(error: BaseException) -> Fault | None:
         return Fault(None, _first_line(error), may_pass=False)
     if isinstance(error, ValueError) and str(error).startswith(_REFUSED_UPLOADS):
         return Fault(None, f"the hub refuses a file: {' '.join(str(error).split())}", may_pass=False)
+    if isinstance(error, JSONDecodeError | RuntimeError) and error.__cause__ is None and _is_of_client(error):
+        # An answer that is no JSON, of a proxy maybe; or the large-file client, which has no classes of its own.
+        return Fault(None, f"the hub's answer can't be understood ({_first_line(error)}); try again later", may_pass=True)
     if isinstance(error, errors.HTTPError | ConnectionError | TimeoutError):
         why = _first_line(error)
         text = f"the hub at {endpoint()} can't be reached ({why}); check the connection, a proxy, or HF_ENDPOINT"
@@ -228,6 +237,16 @@ def _answered(error: Any) -> Fault:
 def how_to_log_in() -> str:
     """What to do to have a token."""
     return f"set HF_TOKEN or hub.token, or run: hf auth login (make a token at {TOKEN_PAGE})"
+
+
+def _is_of_client(error: BaseException) -> bool:
+    """Whether the hub's client was at work when `error` arose."""
+    frame = error.__traceback__
+    while frame is not None:
+        if str(frame.tb_frame.f_globals.get("__name__")).startswith("huggingface_hub."):
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def _place(error: Any) -> str:
