@@ -12,7 +12,7 @@ BENCH ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 comma := ,
-USER_EXTRAS := tensorboard$(if $(EXTRAS),$(comma)$(EXTRAS))
+USER_EXTRAS := tensorboard,api$(if $(EXTRAS),$(comma)$(EXTRAS))
 # A stamp for each set of extras: what is installed already isn't installed again.
 USER_STAMP := .venv/.installed-$(subst $(comma),+,$(USER_EXTRAS))
 DEV_STAMP := .venv/.installed-dev
