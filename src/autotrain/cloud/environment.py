@@ -3,8 +3,11 @@
 The names without AUTOTRAIN_ are AutoTrain's own.  The token is only ever in HF_TOKEN, which is a secret of the machine.
 """
 
-from collections.abc import Mapping
+import os
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -15,7 +18,15 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 # AutoTrain's number for the training of language models.
 _TASK_ID = "9"
-_RUN, _RESUME, _DATA_REVISION = "AUTOTRAIN_RUN", "AUTOTRAIN_RESUME", "AUTOTRAIN_DATA_REVISION"
+RUN, _RESUME, _DATA_REVISION = "AUTOTRAIN_RUN", "AUTOTRAIN_RESUME", "AUTOTRAIN_DATA_REVISION"
+# Of the user's environment, where they are set: what holds for the hub and for what a tracker needs to log in.
+_PASSED_ON = ("HF_ENDPOINT", "ALLOW_REMOTE_CODE", "PAUSE_ON_FAILURE")
+_OF_TRACKERS = MappingProxyType(
+    {
+        "wandb": ("WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL"),
+        "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    }
+)
 _YES = ("1", "true", "yes", "on")
 
 
@@ -34,6 +45,11 @@ class Handover:
     run: str
     resume: bool = False
     data_revision: str = ""
+
+
+def new_run_id() -> str:
+    """Tells one start from another that used the same Space."""
+    return secrets.token_hex(4)
 
 
 def for_the_cloud(params: LLMTrainingParams, username: str, data_path: str, max_hours: float | None) -> LLMTrainingParams:
@@ -60,13 +76,18 @@ def secrets_of(handover: Handover, token: str) -> dict[str, str]:
         "PARAMS": params.to_json(),
         "DATA_PATH": params.data_path,
         "MODEL": params.model,
+        **_set_here([name for tracker in params.trackers for name in _OF_TRACKERS.get(tracker, ())]),
     }
 
 
 def variables_of(handover: Handover) -> dict[str, str]:
     """The machine's variables, which are no secrets."""
-    said = {_RUN: handover.run, _RESUME: "1" if handover.resume else "", _DATA_REVISION: handover.data_revision}
-    return {name: value for name, value in said.items() if value}
+    said = {RUN: handover.run, _RESUME: "1" if handover.resume else "", _DATA_REVISION: handover.data_revision}
+    return {name: value for name, value in said.items() if value} | _set_here(_PASSED_ON)
+
+
+def _set_here(names: Sequence[str]) -> dict[str, str]:
+    return {name: value for name in names if (value := os.environ.get(name))}
 
 
 def is_handed_over(environment: Mapping[str, str]) -> bool:
@@ -88,8 +109,7 @@ def read_handover(environment: Mapping[str, str]) -> Handover:
         raise describe(error, "the variable PARAMS") from error
     return Handover(
         params.model_copy(update={"token": SecretStr(environment["HF_TOKEN"])}),
-        environment.get(_RUN, ""),
+        environment.get(RUN, ""),
         resume=environment.get(_RESUME, "").lower() in _YES,
         data_revision=environment.get(_DATA_REVISION, ""),
     )
-
