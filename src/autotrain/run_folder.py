@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,13 @@ METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
 LEFT_OUT_FILE = "rows_left_out.jsonl"
 LOG_FILE = "train.log"
+HUB_FILE = "hub.json"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "runs"
 LOCK_FILE = ".lock"
 HEARTBEAT_SECONDS = 5.0
+_NUM_LOCK_TRIES = 10
+_LOCK_TRY_SECONDS = 0.05
 
 # Stages of a run, in order.  `stopped`: the model was written, but steps are left (max_hours).
 TRAINING, FINISHING, STOPPED, INTERRUPTED, FAILED, FINISHED = (
@@ -45,6 +50,7 @@ _MADE_BY_RUNS = (
     SAMPLES_FILE,
     LEFT_OUT_FILE,
     LOG_FILE,
+    HUB_FILE,
     LOCK_FILE,
     CHECKPOINTS,
     TENSORBOARD,
@@ -101,6 +107,15 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in the file `path`, {} if there is none that can be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
 def read_state(folder: Path) -> RunState | None:
     """The state of the run in `folder`, or None if it holds none that can be read."""
     try:
@@ -141,7 +156,7 @@ def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
             f"project_name: the folder {folder} holds files that no run made ({names}); "
             "choose another project_name or move them away"
         )
-    if _is_held(folder):
+    if is_held(folder):
         raise RunFolderError(_held_message(folder))
     if resume:
         return
@@ -157,7 +172,7 @@ def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _is_held(folder: Path) -> bool:
+def is_held(folder: Path) -> bool:
     """Whether a worker has claimed `folder` and not released it."""
     try:
         lock = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
@@ -224,7 +239,7 @@ def claim(folder: Path, *, resume: bool, overwrite: bool) -> RunFolder:
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(lock)
     except OSError as error:
         os.close(lock)
         raise RunFolderError(_held_message(folder)) from error
@@ -233,6 +248,34 @@ def claim(folder: Path, *, resume: bool, overwrite: bool) -> RunFolder:
     for leftover in folder.glob(".tmp-*"):  # of a worker that was killed while it wrote its result
         _delete(leftover)
     return RunFolder(folder, lock)
+
+
+def _take(lock: int) -> None:
+    """Lock the open file `lock` for this process.  Raises OSError if another one keeps it."""
+    for _ in range(_NUM_LOCK_TRIES):
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_TRY_SECONDS)  # perhaps `is_held` of somebody who only looks
+    return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def held(folder: Path) -> Generator[None]:
+    """Keep workers out of a run folder while it is read.  Raises RunFolderError if one is writing to it."""
+    if not is_run(folder) or not os.access(folder, os.W_OK):
+        yield  # nobody trains there
+        return
+    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise RunFolderError(_held_message(folder)) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _empty(folder: Path) -> None:

@@ -1,0 +1,147 @@
+"""A run's result on its way to the hub: in one commit, tried again where that may help."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from autotrain import __version__, log
+from autotrain.errors import HubError
+from autotrain.hub.client import fault_of, hub_errors, open_api
+from autotrain.hub.contents import Upload, may_go, uploads
+from autotrain.hub.repo import Target, create
+from autotrain.run_folder import HUB_FILE, held, read_json, write_json
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+Result = TypeVar("Result")
+# Between tries.  Within one, the client tries each request again by itself for about half a minute.
+PAUSES_SECONDS = (5.0, 20.0, 60.0)
+_CHUNK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A result on the hub.  url: of its page.  commit: the hub's name for this state."""
+
+    repo_id: str
+    branch: str
+    url: str
+    commit: str
+
+
+def push_run(folder: Path, target: Target, token: str | None) -> Pushed:
+    """Bring the finished run or model in `folder` to `target`, in one commit; what is there of an earlier one is replaced.
+
+    Files of others stay, and large files that got there in an interrupted try aren't sent again.  Notes in the folder
+    where it went.  Raises RunFolderError if it holds no whole model or is being written to, HubError if it fails.
+    """
+    with held(folder):
+        files = uploads(folder)
+        check_no_secret(files, token)
+        api = open_api(token)
+        retrying(f"making {target}", lambda: create(api, target))
+        total = sum(file.size_bytes for file in files)
+        log.info(f"pushing {len(files)} files, {megabytes(total)}, to {target} ...")
+        commit = commit_files(api, target.repo_id, target.branch, files, may_go, f"Push {folder.resolve().name}")
+    pushed = Pushed(target.repo_id, target.branch, _page(api.endpoint, target), commit)
+    note_push(folder, pushed)
+    return pushed
+
+
+def commit_files(
+    api: "HfApi", repo_id: str, branch: str, files: list[Upload], is_ours: Callable[[str], bool], message: str
+) -> str:
+    """Make `files` what the branch holds of the paths that `is_ours` names, in one commit; returns its name.
+
+    Raises HubError.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    # Kept over the tries: they know what they have uploaded.
+    additions = [CommitOperationAdd(file.path, _sent(file.content)) for file in files]
+    wanted = {file.path for file in files}
+
+    def commit() -> str:
+        there = api.list_repo_files(repo_id, revision=branch)
+        stale = [CommitOperationDelete(path) for path in there if is_ours(path) and path not in wanted]
+        if stale:
+            log.info(f"{repo_id} has {len(stale)} files of an earlier result, which are taken out")
+        whole: list[Any] = [*stale, *additions]
+        text = f"By AutoTrain {__version__}."
+        return api.create_commit(repo_id, whole, commit_message=message, commit_description=text, revision=branch).oid
+
+    return retrying(f"pushing to {repo_id}", commit)
+
+
+def _sent(content: Path | bytes) -> str | bytes:
+    return str(content) if isinstance(content, Path) else content
+
+
+def retrying(what: str, action: Callable[[], Result]) -> Result:
+    """`action`, again after a while where it failed by something that may pass.  Raises HubError."""
+    for pause in (*PAUSES_SECONDS, None):
+        try:
+            return action()
+        except HubError as error:
+            fault = fault_of(error)
+            if fault is None or not fault.may_pass or pause is None:
+                raise
+        except hub_errors() as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            if not fault.may_pass or pause is None:
+                raise HubError(f"{what}: {fault.text}") from error
+        log.info(f"{what}: {fault.text}; trying again in {pause:.0f} s")
+        time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def check_no_secret(files: list[Upload], token: str | None) -> None:
+    """Raise HubError if the token stands in one of `files`."""
+    if not token:
+        return
+    for file in files:
+        if _contains(file.content, token.encode()):
+            raise HubError(f"{file.path} holds your hub token, so nothing is uploaded; take it out of the file")
+
+
+def _contains(content: Path | bytes, needle: bytes) -> bool:
+    if isinstance(content, bytes):
+        return needle in content
+    kept = b""
+    with content.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            if needle in kept + chunk:
+                return True
+            kept = chunk[-len(needle) :]
+    return False
+
+
+def _page(endpoint: str, target: Target) -> str:
+    return f"{endpoint}/{target.repo_id}" + (f"/tree/{target.revision}" if target.revision else "")
+
+
+def note_push(folder: Path, pushed: Pushed) -> None:
+    """Note in `folder` where its result went."""
+    try:
+        write_json(folder / HUB_FILE, asdict(pushed))
+    except OSError as problem:
+        log.notice(f"{folder / HUB_FILE} can't be written ({problem.strerror})")
+
+
+def last_push(folder: Path) -> Pushed | None:
+    """Where the result in `folder` went, or None if it never got anywhere."""
+    noted = read_json(folder / HUB_FILE)
+    try:
+        return Pushed(**noted)
+    except TypeError:
+        return None
+
+
+def megabytes(size_bytes: int) -> str:
+    """A size as a person would say it."""
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
