@@ -1,0 +1,58 @@
+"""The pytest fixture `hub`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub_double.double import HubDouble
+
+UNSET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_DATASETS_CACHE")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
+    """A hub of its own for one test. This process and those that it starts talk to it; nobody is logged in."""
+    home = tmp_path / "huggingface"
+    with HubDouble(tmp_path / "hub") as double:
+        settings = {
+            "HF_ENDPOINT": double.url,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        for name in UNSET:
+            monkeypatch.delenv(name, raising=False)
+        _settle_this_process(monkeypatch, double.url, home)
+        yield double
+        if double.faults:
+            pytest.fail("the double of the hub failed:\n" + "\n".join(double.faults))
+
+
+def _settle_this_process(monkeypatch: pytest.MonkeyPatch, url: str, home: Path) -> None:
+    """The client reads the environment once, when it is imported: here it gets the same settings afterwards."""
+    from huggingface_hub import constants, hf_api
+
+    for name, value in {
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_STORED_TOKENS_PATH": str(home / "stored_tokens"),
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setattr(hf_api.api, "endpoint", url)
+    if "datasets" in sys.modules:
+        from datasets import config
+
+        monkeypatch.setattr(config, "HF_ENDPOINT", url)
+        monkeypatch.setattr(config, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(config, "HUB_DATASETS_URL", url + "/datasets/{repo_id}/resolve/{revision}/{path}")
