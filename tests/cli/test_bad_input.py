@@ -65,7 +65,7 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["app"], ["not in this version; use autotrain --config FILE"]),
     (["app", "--share"], ["autotrain app --share: not kept", "ssh -L"]),
     (["app", "--colab"], ["autotrain app --colab: not kept", "AutoTrainProject"]),
-    (["api"], ["not in this version"]),
+    (["api", "--port", "many"], ["--port: must be a number between 0 and 65535 (got 'many')"]),
     (["text-classification", "--train"], ["this project trains language models only"]),
     (["vlm"], ["this project trains language models only"]),
     (["llm"], ["autotrain llm: nothing to do; add --train"]),

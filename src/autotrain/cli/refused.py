@@ -12,7 +12,6 @@ _INSTEAD = MappingProxyType(
         "by make setup TORCH_SPEC=...",
         "spacerunner": "running scripts on a Space is not part of this project; use the hub's own jobs: hf jobs run",
         "app": "the web page is not in this version; use autotrain --config FILE",
-        "api": "the API server is not in this version; use autotrain --config FILE, or AutoTrainProject from Python",
     }
 )
 _APP_OPTIONS = MappingProxyType(

@@ -1,0 +1,158 @@
+"""A run on a machine in the cloud: what it fetches, how it ends, and that the machine doesn't go on costing money."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autotrain.api import remote, space
+from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, discussion_title
+
+LastLine = Callable[[], End | None]
+
+
+def test_a_run_that_ends_well_says_where_the_model_is(machine, last_line: LastLine):
+    assert machine.run() == remote.Ended(0)
+    assert last_line() == End(FINISHED, 0, url=f"{machine.hub.url}/jo/run")
+    assert machine.watch.status().stage == FINISHED
+
+
+def test_a_space_is_paused_and_tells_in_a_discussion(on_space):
+    on_space.run()
+    assert on_space.stage == "PAUSED"
+    (told,) = on_space.told
+    assert told.startswith(discussion_title(End(FINISHED, 0), "1a2b")) and "/jo/run" in told
+
+
+def test_a_failed_run_tells_why_pauses_and_keeps_its_exit_code(on_space, last_line: LastLine):
+    on_space.worker = "say('no column words in train.csv')\nsys.exit(2)"
+    assert on_space.run().exit_code == 2
+    assert last_line() == End(FAILED, 2, "no column words in train.csv")
+    assert on_space.stage == "PAUSED"
+    assert "no column words in train.csv" in on_space.told[0]
+    assert on_space.watch.status().reason == "no column words in train.csv"
+
+
+def test_pause_on_failure_0_leaves_a_failed_space_but_not_a_good_one(on_space):
+    on_space.environment["PAUSE_ON_FAILURE"] = "0"
+    on_space.worker = "sys.exit(1)"
+    assert on_space.run() == remote.Ended(1, is_left_running=True)
+    assert on_space.stage == "RUNNING"
+    on_space.worker = "leave('finished')"
+    assert on_space.run() == remote.Ended(0)
+    assert on_space.stage == "PAUSED"
+
+
+def test_what_is_refused_before_a_worker_starts_pauses_too(on_space, last_line: LastLine):
+    assert on_space.run(model="./nowhere").exit_code == 2
+    end = last_line()
+    assert end and end.stage == FAILED and "no folder ./nowhere" in end.reason
+    assert on_space.stage == "PAUSED"
+
+
+def test_a_fault_of_ours_pauses_too(on_space, monkeypatch: pytest.MonkeyPatch, last_line: LastLine):
+    def break_down(*_: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(remote, "submit", break_down)
+    assert on_space.run().exit_code == 1
+    end = last_line()
+    assert end and "a fault of ours" in end.reason
+    assert on_space.stage == "PAUSED"
+
+
+@pytest.mark.parametrize("absent", ["HF_TOKEN", "PARAMS"])
+def test_an_environment_that_lacks_something_is_explained(machine, last_line: LastLine, absent: str):
+    machine.environment[absent] = ""
+    assert machine.run().exit_code == 2
+    end = last_line()
+    assert end and f"the environment lacks {absent}" in end.reason
+
+
+def test_parameters_that_are_none_are_explained(machine, last_line: LastLine):
+    machine.environment["PARAMS"] = json.dumps({"project_name": "run", "lr": "fast"})
+    assert machine.run().exit_code == 2
+    end = last_line()
+    assert end and "the variable PARAMS: lr: must be a number" in end.reason
+
+
+def test_at_max_hours_the_model_so_far_is_there_and_the_run_can_go_on(on_space, last_line: LastLine):
+    on_space.worker = "leave('stopped', 3, 9)"
+    assert on_space.run(max_hours=2).exit_code == 0
+    end = last_line()
+    assert end and (end.stage, end.url) == (STOPPED, f"{on_space.hub.url}/jo/run")
+    assert "after step 3 of 9" in end.reason and "--resume" in end.reason
+    assert on_space.stage == "PAUSED"
+
+
+def test_a_run_that_hangs_is_ended(on_space, monkeypatch: pytest.MonkeyPatch, last_line: LastLine):
+    monkeypatch.setattr(remote, "GRACE_SECONDS", 0.0)
+    on_space.worker = "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\ntime.sleep(60)"
+    assert on_space.run(max_hours=1 / 3600).exit_code == 1
+    end = last_line()
+    assert end and "after max_hours" in end.reason
+    assert on_space.stage == "PAUSED"
+
+
+def test_a_machine_that_is_stopped_from_outside_saves_and_is_not_paused_by_itself(on_space, last_line: LastLine):
+    """It may be starting anew: a pause would hit its next run."""
+    on_space.worker = (
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (leave('interrupted'), sys.exit(143)))\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\ntime.sleep(60)"
+    )
+    assert on_space.run() == remote.Ended(143)
+    end = last_line()
+    assert end and (end.stage, end.exit_code) == (STOPPED, 143)
+    assert on_space.stage == "RUNNING"
+
+
+def test_defect_7_a_push_that_failed_is_tried_again_before_the_machine_is_lost(on_space, last_line: LastLine):
+    """Regression: AutoTrain's Space trained, paused, and the model was gone (DEFECT-7)."""
+    on_space.worker = "leave('finished')\nsay('the hub is full')\nsys.exit(3)"
+    assert on_space.run().exit_code == 0
+    assert last_line() == End(FINISHED, 0, url=f"{on_space.hub.url}/jo/run")
+    assert on_space.hub.files("model", "jo/run")["adapter_model.safetensors"] == b"weights"
+
+
+def test_a_push_that_never_works_is_a_failure_that_says_so(on_space, last_line: LastLine):
+    on_space.worker = "leave('finished')\nsay('the hub is full')\nsys.exit(3)"
+    on_space.hub.fail("POST", "/api/models/jo/run/commit", 403, times=None)
+    assert on_space.run().exit_code == 3
+    end = last_line()
+    assert end and end.stage == FAILED and "forbids" in end.reason and "tried 2 times more" in end.reason
+
+
+def test_an_uploaded_data_set_is_read_from_its_files(machine):
+    machine.hub.add_repo("dataset", "jo/rows", {"train.jsonl": '{"text": "a"}\n'}, private=True)
+    machine.data_revision = machine.hub.repositories["dataset", "jo/rows"].find("main").id
+    machine.worker = (
+        "path = json.loads(pathlib.Path(sys.argv[1]).read_text())['data_path']\n"
+        "pathlib.Path('seen').write_text(path + ' ' + pathlib.Path(path, 'train.jsonl').read_text())"
+    )
+    assert machine.run().exit_code == 0
+    assert (machine.folder / "seen").read_text() == 'data-files {"text": "a"}\n'
+
+
+def test_a_space_that_cant_be_paused_at_first_is_paused_later(on_space, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(space, "_WAITS_SECONDS", (0.0, 0.0))
+    on_space.hub.fail("POST", "/pause", 403)
+    on_space.run()
+    assert on_space.stage == "PAUSED"
+
+
+def test_a_discussion_that_cant_be_opened_fails_nothing(on_space):
+    on_space.hub.fail("POST", "/discussions", 403, times=None)
+    assert on_space.run() == remote.Ended(0)
+    assert on_space.stage == "PAUSED"
+
+
+def test_defect_19_the_token_gets_nowhere(on_space, tmp_path: Path):
+    """Regression: AutoTrain put the token into PARAMS and training_params.json (DEFECT-19)."""
+    on_space.worker = "leave('finished')\nsay('token ' + os.environ['HF_TOKEN'])\nsys.exit(1)"
+    on_space.run()
+    assert on_space.hub.places_with("SecretOfTheMachine") == []
+    assert "SecretOfTheMachine" not in on_space.watch.status().reason
+    for file in on_space.folder.rglob("*"):
+        assert not file.is_file() or b"SecretOfTheMachine" not in file.read_bytes()
