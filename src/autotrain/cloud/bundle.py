@@ -82,7 +82,7 @@ def _description() -> metadata.Distribution:
         return metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         raise DeviceError(
-            f"the package {DISTRIBUTION} isn't installed, only found, so it can't be installed elsewhere; pip install it here"
+            f"the package {DISTRIBUTION} is found but not installed, so no other machine can install it; pip install it here"
         ) from None
 
 
