@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_double.fixtures import hub  # noqa: F401  (a fixture for all)
+from hub_double.fixtures import hub, hurried  # noqa: F401  (fixtures for all)
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -9,15 +9,9 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 
 REPO = "nils/model"
 WEIGHTS = bytes(range(256)) * 4000  # 1 MB
-NO_WAIT = "huggingface_hub.utils._http.time.sleep"
 
 
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The client does not wait between two tries. Returns the seconds that it would have waited."""
-    waits: list[float] = []
-    monkeypatch.setattr(NO_WAIT, waits.append)
-    return waits
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
 @pytest.fixture
@@ -107,7 +101,10 @@ def test_a_lost_answer_leaves_the_commit_made(hub: HubDouble, api: HfApi, reposi
     assert hub.files("model", REPO)["a.txt"] == b"text"
 
 
-def test_a_download_that_is_cut_halfway_goes_on_where_it_was(hub: HubDouble, api: HfApi, repository: str, tmp_path):
+def test_a_download_that_is_cut_halfway_goes_on_where_it_was(
+    hub: HubDouble, api: HfApi, repository: str, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 100_000)  # so that something of it has come
     upload(api, WEIGHTS, "model.safetensors")
     hub.fail("GET", "/storage/", status="cut")
     path = hf_hub_download(REPO, "model.safetensors", endpoint=hub.url, cache_dir=tmp_path / "cache")

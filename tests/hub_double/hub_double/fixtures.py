@@ -1,8 +1,10 @@
-"""The pytest fixture `hub`."""
+"""The pytest fixtures `hub` and `hurried`."""
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +34,19 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
         yield double
         if double.faults:
             pytest.fail("the double of the hub failed:\n" + "\n".join(double.faults))
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """In this process the client does not wait between two tries. Returns the seconds that it would have waited."""
+    from huggingface_hub import hf_api
+    from huggingface_hub.utils import _http
+
+    waits: list[float] = []
+    clock = SimpleNamespace(sleep=waits.append, time=time.time, monotonic=time.monotonic, perf_counter=time.perf_counter)
+    for module in (hf_api, _http):
+        monkeypatch.setattr(module, "time", clock)
+    return waits
 
 
 def _settle_this_process(monkeypatch: pytest.MonkeyPatch, url: str, home: Path) -> None:

@@ -1,7 +1,7 @@
 """The server on loopback: reads a request, lets it fail where a test wants that, finds its route, sends the answer."""
 
 import sys
-import time
+import threading
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             request.status = "cut"
             return self._cut()
         if failure is not None and failure.status == "slow":
-            time.sleep(failure.seconds)
+            threading.Event().wait(failure.seconds)  # time.sleep may be replaced by a test
         self._send(answer, cut=failure is not None and failure.status == "cut")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _respond

@@ -60,6 +60,10 @@ class Space:
     def private(self) -> bool:
         return self.hub.repositories["space", self.id].private
 
+    @property
+    def host(self) -> str:
+        return re.sub(r"[^a-z0-9-]", "-", self.id.lower()) + ".hf.space"
+
     def set_stage(self, stage: str, error: str | None = None) -> None:
         if stage not in STAGES:
             raise ValueError(f"no stage {stage}; known: {sorted(STAGES)}")
@@ -82,7 +86,7 @@ class Space:
             "SPACE_AUTHOR_NAME": author,
             "SPACE_REPO_NAME": name,
             "SPACE_TITLE": name,
-            "SPACE_HOST": f"{author}-{name}.hf.space".lower().replace("_", "-").replace(".", "-"),
+            "SPACE_HOST": self.host,
             "CPU_CORES": "2",
             "MEMORY": "16Gi",
         }
@@ -120,7 +124,7 @@ class Space:
             "gcTimeout": self.sleep_time,
             "replicas": {"current": 1, "requested": 1},
             "devMode": False,
-            "domains": [{"domain": f"{self.id.replace('/', '-').lower()}.hf.space", "stage": "READY"}],
+            "domains": [{"domain": self.host, "stage": "READY"}],
             "volumes": self.volumes or None,
         }
         return described | ({"errorMessage": self.error} if self.error else {})
