@@ -1,5 +1,7 @@
 """The self-test tells which models can take the flat layout, and leaves no trace."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 from transformers import (
@@ -13,6 +15,8 @@ from transformers import (
 )
 
 from autotrain.models.attention import FOREST
+from autotrain.models.fast.body import FastBody
+from autotrain.models.fast.switch import ALL
 from autotrain.models.forward import Policy
 from autotrain.models.precision import BF16, FP32
 
@@ -24,6 +28,29 @@ def test_llama_is_flat_with_a_fused_head(tiny_llama, notices):
     assert (verdict.layout, verdict.fused_head, verdict.reason) == ("flat", True, "")
     assert verdict.hidden_error < 1e-5 and verdict.head_error < 1e-5
     assert notices == []
+
+
+def test_layers_of_ours_are_taken_only_if_they_compute_what_the_model_does(tiny_llama, monkeypatch):
+    assert Policy(tiny_llama(), FP32, fast=ALL).verdict.way == "layers"
+    right = FastBody.hidden
+    monkeypatch.setattr(FastBody, "hidden", lambda self, *batch: 1.001 * right(self, *batch))
+    policy = Policy(tiny_llama(), FP32, fast=ALL)
+    assert policy.verdict.way == "attention" and not policy.fast_layers
+
+
+def test_attention_of_ours_is_taken_only_if_it_computes_what_the_model_does(tiny_llama, monkeypatch):
+    only_attention = replace(ALL, layer=False)
+    assert Policy(tiny_llama(), FP32, fast=only_attention).verdict.way == "attention"
+    monkeypatch.setattr("autotrain.models.attention._by_blocks", lambda query, *_: query.transpose(1, 2))
+    assert Policy(tiny_llama(), FP32, fast=only_attention).verdict.way == "plain"
+
+
+def test_where_layers_of_ours_are_taken_the_model_runs_only_twice(tiny_llama):
+    """For its rows and for its logits: the start is to be short."""
+    model, passes = tiny_llama(), []
+    model.model.layers[0].register_forward_hook(lambda *_: passes.append(1))
+    Policy(model, FP32, fast=ALL)
+    assert len(passes) == 2
 
 
 def test_random_state_training_mode_and_configuration_come_back():

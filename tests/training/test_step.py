@@ -102,6 +102,16 @@ def test_estimating_the_time_leaves_random_state_and_modes_as_they_were(world):
     assert policy.training == was_training
 
 
+def test_estimating_the_time_takes_one_pass(world):
+    policy, store = world
+    batches = Batches(store, units=[[index] for index in range(len(store))], units_per_step=4, epochs=1, seed=1)
+    passes: list[int] = []
+    hook = policy.register_forward_hook(lambda *_: passes.append(1))
+    estimate_seconds(policy, store, batches, 0)
+    hook.remove()
+    assert len(passes) == 1
+
+
 class Forgetful(torch.nn.Module):
     """Runs out of memory on micro-batches of more than `limit` tokens."""
 

@@ -6,6 +6,7 @@ Legend: N tokens, H hidden size, R rows of T tokens.
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,13 +18,13 @@ from autotrain import log
 from autotrain.errors import TrainingError
 from autotrain.models.attention import FOREST
 from autotrain.models.body import attention_set_to, find_body, pretrained_of, set_attention, stock_attention_of
-from autotrain.models.fast.body import FastBody, find_fast_body
+from autotrain.models.fast.body import find_fast_body
 from autotrain.models.fast.switch import NONE, FastPaths
 from autotrain.models.layout import Layout, make_layout
 from autotrain.models.memory import ADAM_BYTES, Computation, MemoryEstimate, estimate_memory, layer_sizes
 from autotrain.models.padded import pad_rows
 from autotrain.models.precision import Precision
-from autotrain.models.probe import CheckHead, flat_hidden, probe, same_hidden
+from autotrain.models.probe import CheckHead, FastWays, flat_hidden, probe
 from autotrain.models.transfer import to_device
 from autotrain.types import Batch
 
@@ -51,14 +52,12 @@ class Network(nn.Module):
         self.row_sizes: tuple[int, ...] = ()
         self._stock = stock_attention_of(self.pretrained)
         body = find_body(self.pretrained)
-        self.verdict = probe(self.pretrained, body, check_head, stock=self._stock, autocast=self._probe_autocast)
+        layers = find_fast_body(body) if fast.layer and self.device.type == "cpu" else None
+        attention = partial(_with_fast_attention, body) if body is not None and fast.attention else None
+        ways = FastWays(layers and layers.hidden, attention)
+        self.verdict = probe(self.pretrained, body, check_head, stock=self._stock, autocast=self._probe_autocast, fast=ways)
         set_attention(self.pretrained, FOREST if self.verdict.layout == "flat" else self._stock)
-        tested = body if self.verdict.layout == "flat" else None
-        has_layers = fast.layer and self.device.type == "cpu"
-        self._fast_body = self._tested_fast_body(tested) if has_layers and tested is not None else None
-        # Fast layers attend by themselves, so that the second test would only delay the start.
-        may_attend = fast.attention and (self._fast_body is None or not self.verdict.fused_head)
-        self._fast_attention = may_attend and tested is not None and self._same_with_fast_attention(tested)
+        self._fast_body = layers if self.verdict.way == "layers" else None
 
     @property
     def pretrained(self) -> PreTrainedModel:
@@ -96,7 +95,7 @@ class Network(nn.Module):
 
     def layout_of(self, batch: Batch) -> Layout:
         """Who sees whom.  Raises TrainingError for a path that is longer than this model can take."""
-        layout = replace(make_layout(batch.spans), fast=self._fast_attention)
+        layout = replace(make_layout(batch.spans), fast=self.verdict.way == "attention")
         if self.longest_path is not None and layout.longest_path > self.longest_path:
             raise TrainingError(
                 f"a sequence of {layout.longest_path} tokens: beyond {self.longest_path}, this model's rotary frequencies "
@@ -123,18 +122,6 @@ class Network(nn.Module):
     def fast_layers(self) -> bool:
         """Whether decoder layers are run as one function each."""
         return self._fast_body is not None
-
-    def _same_with_fast_attention(self, body: nn.Module) -> bool:
-        def hidden(ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
-            return flat_hidden(body, ids, positions, replace(layout, fast=True))
-
-        return same_hidden(hidden, self.pretrained, body, self._probe_autocast)
-
-    def _tested_fast_body(self, body: nn.Module) -> FastBody | None:
-        """Where this model can be run layer by layer through our own functions and comes out the same, that."""
-        fast_body = find_fast_body(body)
-        same = fast_body and same_hidden(fast_body.hidden, self.pretrained, body, self._probe_autocast)
-        return fast_body if same else None
 
     @property
     def _body(self) -> nn.Module:
@@ -213,3 +200,7 @@ class Network(nn.Module):
         size = torch.empty(0, dtype=self.precision.compute).element_size()
         computation = Computation(self.device.type, size, self.fast_layers, not self.has_adapter, optimizer_bytes)
         return estimate_memory(self.model, self.pretrained.config, computation)
+
+
+def _with_fast_attention(body: nn.Module, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+    return flat_hidden(body, ids, positions, replace(layout, fast=True))

@@ -1,16 +1,18 @@
-"""The self-test: does this loaded model compute the same from the flat layout as from its rows one by one?
+"""The self-test: does this loaded model compute the same from the flat layout as from its rows?
 
 No list of families decides it.  A forest of random ids (a prompt, two branches, a document) goes through both.
 """
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from autotrain import log
@@ -38,11 +40,28 @@ Autocast = Callable[[], AbstractContextManager[object]]
 CheckHead = Callable[[Tensor, Tensor], tuple[float | None, str]]
 
 
+# Hidden states (N, H) of a flat batch, from ids (N,), positions (N,) and its layout.
+Hidden = Callable[[Tensor, Tensor, Layout], Tensor]
+Way = Literal["layers", "attention", "plain", "rows"]
+
+
+@dataclass(frozen=True)
+class FastWays:
+    """Our own ways to make hidden states of a flat batch; None where one may not be taken.
+
+    layers: without the model's code.  attention: with it, and our attention.
+    """
+
+    layers: Hidden | None = None
+    attention: Hidden | None = None
+
+
 @dataclass(frozen=True)
 class Verdict:
     """layout: what the model is given.  fused_head: whether its output can be made from its hidden states by us, by chunks.
 
     Errors are relative to the largest value, None where nothing could be compared; reason: why not flat or not fused.
+    way: the fastest that makes of a flat batch what the model makes of its rows; "rows" where none does.
     """
 
     layout: Literal["flat", "padded"]
@@ -50,31 +69,40 @@ class Verdict:
     hidden_error: float | None
     head_error: float | None
     reason: str = ""
+    way: Way = "rows"
 
 
 def probe(
-    model: PreTrainedModel, body: nn.Module | None, check_head: CheckHead, *, stock: str, autocast: Autocast
+    model: PreTrainedModel,
+    body: nn.Module | None,
+    check_head: CheckHead,
+    *,
+    stock: str,
+    autocast: Autocast,
+    fast: FastWays,
 ) -> Verdict:
-    """Compare layouts and heads on the loaded model, and tell the user where the slower way is taken.
+    """Compare layouts, ways and heads on the loaded model, and tell the user where the slower way is taken.
 
     Leaves random state, training modes, attention and configuration as they were.
     """
     ids = _random_ids(model)
-    with undisturbed(model), torch.no_grad(), autocast():
+    with undisturbed(model), torch.no_grad(), autocast(), _short_windows(model):
         with attention_set_to(model, stock):
             if body is None:
                 return Verdict("padded", False, None, None, "the model doesn't tell its body from its head")
-            with _short_windows(model):
-                rows = [_row_hidden(body, ids[_tokens(path)]) for path in _PATHS]
-                whole = model(input_ids=ids[_tokens((0, 1))][None], use_cache=False).logits[0]
+            rows = _rows_hidden(body, ids)
+            whole = model(input_ids=ids[_tokens(_PATHS[0])][None], use_cache=False).logits[0]
             head_error, head_reason = check_head(rows[0], whole)
-        hidden_error, reason = _layout_error(model, body, ids, rows)
+        if head_reason:  # then the model's own code makes hidden states and logits in one go
+            fast = replace(fast, layers=None)
+        way, hidden_error, reason = _find_way(model, body, ids, rows, fast)
     verdict = Verdict(
-        "padded" if reason else "flat",
+        "padded" if way == "rows" else "flat",
         not head_reason,
         hidden_error,
         head_error,
         "; ".join(filter(None, (reason, head_reason))),
+        way,
     )
     _tell(model, verdict)
     return verdict
@@ -99,8 +127,11 @@ def _tokens(path: Sequence[int]) -> Tensor:
     return torch.cat([torch.arange(_SPANS[i].start, _SPANS[i].start + _SPANS[i].length) for i in path])
 
 
-def _row_hidden(body: nn.Module, ids: Tensor) -> Tensor:
-    return body(input_ids=ids[None], use_cache=False).last_hidden_state[0]
+def _rows_hidden(body: nn.Module, ids: Tensor) -> list[Tensor]:
+    """(L, H) hidden states of each path's own row, all in one pass.  What fills a row up is behind all that is read."""
+    paths = [_tokens(path) for path in _PATHS]
+    hidden = body(input_ids=ids[pad_sequence(paths, batch_first=True)], use_cache=False).last_hidden_state
+    return [row[: len(path)] for row, path in zip(hidden, paths, strict=True)]
 
 
 def flat_hidden(body: nn.Module, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
@@ -112,39 +143,41 @@ def flat_hidden(body: nn.Module, ids: Tensor, positions: Tensor, layout: Layout)
     return output.last_hidden_state[0]
 
 
-def _layout_error(model: PreTrainedModel, body: nn.Module, ids: Tensor, rows: Sequence[Tensor]) -> tuple[float | None, str]:
-    """The flat layout's error, and why it can't be used ("" where it can)."""
+def _find_way(
+    model: PreTrainedModel, body: nn.Module, ids: Tensor, rows: Sequence[Tensor], fast: FastWays
+) -> tuple[Way, float | None, str]:
+    """The fastest way that takes the flat layout, the error there, and why there is none ("" where there is)."""
+    if fast.layers is not None:
+        error, reason = _tried(fast.layers, ids, rows)
+        if not reason:
+            return "layers", error, ""
     if any(config.to_dict().get("attention_chunk_size") for config in text_configs(model)):
-        return None, "its attention works in chunks of the row"
+        return "rows", None, "its attention works in chunks of the row"
     before = str(model.config._attn_implementation)  # pyright: ignore[reportPrivateUsage]
-    layout = make_layout(_SPANS)
-    positions = _positions().to(ids.device)
     try:
         if not set_attention(model, FOREST):
-            return None, "its attention can't be exchanged"
-        with _short_windows(model):
-            flat = flat_hidden(body, ids, positions, layout)
+            return "rows", None, "its attention can't be exchanged"
+        error, reason = _tried(partial(flat_hidden, body), ids, rows, uses_attention=True)
+        # Ours leaves some batches to the plain way, so both have to be right.
+        is_fast = not reason and fast.attention is not None and not _tried(fast.attention, ids, rows)[1]
+    finally:
+        set_attention(model, before)
+    return "rows" if reason else "attention" if is_fast else "plain", error, reason
+
+
+def _tried(hidden: Hidden, ids: Tensor, rows: Sequence[Tensor], *, uses_attention: bool = False) -> tuple[float | None, str]:
+    """The error of a way on the flat layout, and why it can't be taken ("" where it can)."""
+    layout = make_layout(_SPANS)
+    try:
+        flat = hidden(ids, _positions().to(ids.device), layout)
     except torch.OutOfMemoryError:
         raise
     except _FOREIGN_FAILURES as error:
         return None, f"its code fails on the flat layout ({type(error).__name__}: {str(error)[:120]})"
-    finally:
-        set_attention(model, before)
-    if not layout.num_calls:
+    if uses_attention and not layout.num_calls:
         return None, "none of its layers uses the attention interface"
     error = max(relative_error(flat[_tokens(path)], row) for path, row in zip(_PATHS, rows, strict=True))
     return error, "" if error <= TOLERANCE[compute_dtype(flat)] else f"its hidden states differ by {error:.1e}"
-
-
-def same_hidden(
-    other: Callable[[Tensor, Tensor, Layout], Tensor], model: PreTrainedModel, body: nn.Module, autocast: Autocast
-) -> bool:
-    """Whether `other` makes the same hidden states (N, H) of the self-test's forest as the model's body does."""
-    ids, layout = _random_ids(model), make_layout(_SPANS)
-    positions = _positions().to(ids.device)
-    with undisturbed(model), torch.no_grad(), autocast(), attention_set_to(model, FOREST), _short_windows(model):
-        expected = flat_hidden(body, ids, positions, layout)
-        return relative_error(other(ids, positions, layout), expected) <= TOLERANCE[compute_dtype(expected)]
 
 
 def check_logits(model: PreTrainedModel, formula: HeadFormula, hidden: Tensor, logits: Tensor) -> tuple[float | None, str]:

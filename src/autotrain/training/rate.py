@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from autotrain.models.fast.onednn import is_exact, through_onednn
 from autotrain.models.memory import layer_sizes
 from autotrain.models.network import Network
 from autotrain.training.floor import Shapes
@@ -15,7 +15,6 @@ from autotrain.types import Example
 
 _SECONDS = 0.05  # for each shape
 _TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 2048}  # rows of a product; more gain nothing
-_LARGEST_ERROR = 1e-5  # of a product in float32
 
 
 def attended_tokens(examples: Iterable[Example]) -> int:
@@ -66,24 +65,10 @@ def matmul_rate(policy: Network) -> float:
     pairs = ((narrow, weight.T), (wide, weight))
     with torch.no_grad():
         rates = [_rate(*pair) for pair in pairs]
-        if device.type == "cpu" and dtype == torch.float32:
-            rates += _rates_through_onednn(pairs)
+        if device.type == "cpu" and dtype == torch.float32 and is_exact():
+            with through_onednn():
+                rates += [_rate(*pair) for pair in pairs]
     return max(rates)
-
-
-def _rates_through_onednn(pairs: Iterable[tuple[Tensor, Tensor]]) -> list[float]:
-    switch: Any = torch.backends.mkldnn.matmul  # pyright: ignore[reportAttributeAccessIssue]
-    before = switch.fp32_precision
-    switch.fp32_precision = "bf16"  # on processors without AMX this computes in float32 all the same
-    try:
-        return [_rate(left, right) for left, right in pairs if _is_exact(left, right)]
-    finally:
-        switch.fp32_precision = before
-
-
-def _is_exact(left: Tensor, right: Tensor) -> bool:
-    exact = left[:16].double() @ right.double()
-    return float(((left @ right)[:16] - exact).norm() / exact.norm()) < _LARGEST_ERROR
 
 
 def _rate(left: Tensor, right: Tensor) -> float:

@@ -9,7 +9,9 @@ from autotrain.models.fast import onednn
 @pytest.fixture(autouse=True)
 def _put_back():
     before = torch.backends.mkldnn.matmul.fp32_precision
+    onednn.is_exact.cache_clear()
     yield
+    onednn.is_exact.cache_clear()
     torch.backends.mkldnn.matmul.fp32_precision = before
 
 
@@ -29,3 +31,10 @@ def test_products_that_lose_digits_switch_it_off(monkeypatch: pytest.MonkeyPatch
 def test_without_being_asked_nothing_is_changed():
     assert not onednn.use_onednn(False)
     assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+
+
+def test_products_are_tried_once(monkeypatch: pytest.MonkeyPatch):
+    errors, before = iter([0.0]), torch.backends.mkldnn.matmul.fp32_precision
+    monkeypatch.setattr(onednn, "_error", lambda: next(errors))
+    assert onednn.is_exact() == onednn.is_exact() == torch.backends.mkldnn.is_available()
+    assert torch.backends.mkldnn.matmul.fp32_precision == before

@@ -4,6 +4,9 @@ torch reaches it under a name that promises bfloat16.  Where the processor multi
 products do lose digits; elsewhere they are exact float32.  So a product is compared before it is used.
 """
 
+import functools
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,16 +15,40 @@ import torch
 _TOLERANCE = 1e-5
 
 
+_ON, _OFF = "bf16", "none"
+
+
 def use_onednn(asked: bool) -> bool:
     """Send float32 products through oneDNN if `asked` and if they are exact there.  Returns whether they are sent."""
-    setting: Any = torch.backends.mkldnn.matmul  # pyright: ignore[reportAttributeAccessIssue]
-    setting.fp32_precision = "bf16" if asked else "none"
-    if not asked:
-        return False
-    if not torch.backends.mkldnn.is_available() or _error() > _TOLERANCE:
-        setting.fp32_precision = "none"
-        return False
-    return True
+    is_sent = asked and is_exact()
+    _set(_ON if is_sent else _OFF)
+    return is_sent
+
+
+@contextmanager
+def through_onednn() -> Generator[None]:
+    """Send float32 products through oneDNN, exact or not, then where they went before."""
+    before = _setting().fp32_precision
+    _set(_ON)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+@functools.cache
+def is_exact() -> bool:
+    """Whether float32 products keep their digits in oneDNN on this processor.  Tried once in a process."""
+    with through_onednn():
+        return torch.backends.mkldnn.is_available() and _error() <= _TOLERANCE
+
+
+def _set(precision: str) -> None:
+    _setting().fp32_precision = precision
+
+
+def _setting() -> Any:
+    return torch.backends.mkldnn.matmul  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _error() -> float:
