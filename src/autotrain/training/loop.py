@@ -64,9 +64,16 @@ class Limits:
     save_seconds: float = SAVE_SECONDS
 
 
+def _nothing(progress: Progress) -> None:
+    """Nobody waits for checkpoints."""
+
+
 @dataclass(frozen=True)
 class Parts:
-    """Everything that the loop works on; the recipe puts it together."""
+    """Everything that the loop works on; the recipe puts it together.
+
+    after_save: hears of each checkpoint that was written.
+    """
 
     policy: Network
     objective: Objective
@@ -81,6 +88,7 @@ class Parts:
     samples: JsonLines
     trackers: Sequence[Tracker]
     display: Display
+    after_save: Callable[[Progress], None] = _nothing
 
     def __enter__(self) -> "Parts":
         return self
@@ -285,6 +293,7 @@ class Loop:
         prune_checkpoints(checkpoints, parts.limits.save_total_limit, self.progress.best_step)
         parts.folder.set_state("training", self.progress.step, parts.batches.total_steps)
         self._last_save = time.monotonic()
+        parts.after_save(self.progress)
 
     def _weights(self) -> Mapping[str, Tensor]:
         return self.parts.policy.trainable_state()

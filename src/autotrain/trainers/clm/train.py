@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from autotrain.base_models import ModelSource
 from autotrain.config.notices import ineffective
 from autotrain.data.report import RowsReport
 from autotrain.errors import Interrupted
+from autotrain.hub.checkpoints import CheckpointPush
 from autotrain.models.load import load_model
 from autotrain.models.network import Network
 from autotrain.models.score import choose_pad
@@ -34,6 +37,7 @@ from autotrain.trainers.clm.compare import open_comparison
 from autotrain.trainers.clm.finish import finish
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data, Machine, choose_machine, find_base, prepare_data
+from autotrain.trainers.clm.push import open_target, pull_checkpoint, push_checkpoints, push_result
 from autotrain.trainers.clm.quiet import quiet_libraries
 from autotrain.trainers.clm.summary import show_plan
 from autotrain.trainers.clm.work import Work
@@ -50,14 +54,14 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
     """Fine-tune as `params` say.  Until every check has passed, nothing is written.
 
     started: seconds of the monotonic clock when the program began, None for now.
-    Raises UserError (nothing was written), TrainingError (the run failed), Interrupted (saved).
+    Raises UserError (nothing was written), TrainingError (the run failed), Interrupted (saved), PushError (trained).
     """
     started = time.monotonic() if started is None else started
     quiet_libraries()
     for line in ineffective(params):
         log.notice(line)
     folder = Path(params.project_name)
-    checkpoint = _last_checkpoint(folder) if resume else None
+    checkpoint = _last_checkpoint(folder, params) if resume else None
     if checkpoint:
         record.check_same_run(folder, params)
         record.note_other_versions(folder)
@@ -76,13 +80,19 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
             forecast = foresee(ready, data.train, data.batches, comparison.model_bytes)
             work = Work(params, source, machine, objective, data, ready, comparison, forecast, checkpoint, started)
             show_plan(work)
+            target = open_target(params, num_parameters=policy.num_parameters, num_trainable=policy.num_trainable)
             # A run that has no checkpoint yet starts anew.
             run = claim(folder, resume=checkpoint is not None, overwrite=overwrite or (resume and checkpoint is None))
             comparison.keep_in(folder)
-            _run_in(run, work, stop)
+            with push_checkpoints(folder, params, target) as checkpoints:
+                is_complete = _run_in(run, work, stop, checkpoints)
+    if target:
+        push_result(folder, params, target, is_complete=is_complete)
 
 
-def _last_checkpoint(folder: Path) -> Checkpoint | None:
+def _last_checkpoint(folder: Path, params: LLMTrainingParams) -> Checkpoint | None:
+    if not list_checkpoints(folder / CHECKPOINTS):
+        pull_checkpoint(folder, params)
     steps = list_checkpoints(folder / CHECKPOINTS)
     if not steps:
         log.notice(f"no checkpoint in {folder}: starting anew")
@@ -108,8 +118,11 @@ def _load(params: LLMTrainingParams, source: ModelSource, data: Data, machine: M
     return policy
 
 
-def _run_in(run: RunFolder, work: Work, stop: StopSignal) -> None:
-    """Train and finish inside the claimed run folder, whose state says at any time how far it is."""
+def _run_in(run: RunFolder, work: Work, stop: StopSignal, checkpoints: CheckpointPush) -> bool:
+    """Train and finish inside the claimed run folder, whose state says at any time how far it is.
+
+    Returns whether no steps are left.
+    """
     log_file = log.add_log_file(str(run.path / LOG_FILE))
     total_steps = work.data.batches.total_steps
     progress = work.checkpoint.progress if work.checkpoint else Progress(token_budget=work.ready.memory.token_budget)
@@ -119,10 +132,13 @@ def _run_in(run: RunFolder, work: Work, stop: StopSignal) -> None:
     facts = record.facts(work)
     record.write(run.path, facts)
     try:
-        loop, start = _fit(run, work, progress, stop)
-        finish(run, work, loop.progress, facts, start)
+        loop, start = _fit(run, work, progress, stop, checkpoints)
         is_complete = loop.progress.stopped_early or loop.progress.step == total_steps
+        finish(run, work, loop.progress, facts, start)
         run.set_state(FINISHED if is_complete else STOPPED, loop.progress.step, total_steps)
+        if is_complete:
+            checkpoints.discard()
+        return is_complete
     except (Interrupted, KeyboardInterrupt) as error:
         run.set_stage(INTERRUPTED, str(error))
         raise
@@ -135,7 +151,9 @@ def _run_in(run: RunFolder, work: Work, stop: StopSignal) -> None:
         run.release()
 
 
-def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tuple[Loop, record.Start]:
+def _fit(
+    run: RunFolder, work: Work, progress: Progress, stop: StopSignal, checkpoints: CheckpointPush
+) -> tuple[Loop, record.Start]:
     """Returns the loop after its last step, and what passed before its first."""
     data = work.data
     train = work.comparison.examples(data.train, "train")
@@ -144,6 +162,7 @@ def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tu
     with Terminal(data.batches.total_steps, progress.step) as terminal:
         answer = _sampler(work)
         parts = assemble(work.ready, work.objective, work.params, data.batches, run, progress, terminal)
+        parts = replace(parts, after_save=partial(_offer, checkpoints, data.batches.total_steps))
         with parts:
             loop = Loop(parts, train, valid, answer, progress, stop)
             if work.checkpoint:
@@ -154,6 +173,12 @@ def _fit(run: RunFolder, work: Work, progress: Progress, stop: StopSignal) -> tu
             start = record.Start(time.monotonic() - work.started, time.process_time())
             loop.run()
     return loop, start
+
+
+def _offer(checkpoints: CheckpointPush, total_steps: int, saved: Progress) -> None:
+    """After the last step the result itself goes to the hub."""
+    if saved.step < total_steps and not saved.stopped_early:
+        checkpoints.offer(saved.step, saved.best_step)
 
 
 def _sampler(work: Work) -> Callable[[], Samples]:
