@@ -2,14 +2,21 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from autotrain.errors import RunFolderError
 from autotrain.home import home
-from autotrain.runs import forget, is_alive, last_loss, list_runs, register
+from autotrain.run_folder import claim
+from autotrain.runs import Seen, forget, list_runs, note_seen, register, register_cloud
+from autotrain.runs.names import find_entry
+from autotrain.runs.processes import birth_of, find_worker
+from autotrain.runs.registry import entries
+from autotrain.runs.stages import last_loss
 
 DEAD = 2**22 - 3  # a process id that no process of a test machine has
 
@@ -40,11 +47,49 @@ def test_a_run_whose_worker_is_dead_has_stopped(tmp_path: Path):
     assert list_runs()[0].stage == "stopped"
 
 
-def test_a_live_worker_is_shown_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("autotrain.runs.is_alive", lambda pid: pid == 7)
-    register("a", make_run(tmp_path / "a", pid=7), "local", 7)
-    register("b", tmp_path / "b", "local", 7)
+def test_a_live_worker_is_shown_as_it_says(tmp_path: Path):
+    folder = make_run(tmp_path / "a", pid=os.getpid())
+    register("a", folder, "local", os.getpid())
+    register("b", tmp_path / "b", "local", os.getpid())
     assert {run.entry.name: run.stage for run in list_runs()} == {"a": "training", "b": "starting"}
+
+
+def test_who_holds_the_folder_writes_to_it_though_nobody_registered_him(tmp_path: Path):
+    """Its process can't be seen from here (another container, say): the lock of the folder tells."""
+    folder = make_run(tmp_path / "a")
+    register("a", folder, "local", DEAD)
+    held = claim(folder, resume=True, overwrite=False)
+    assert list_runs()[0].stage == "training"
+    held.release()
+    assert list_runs()[0].stage == "stopped"
+
+
+def test_a_resumed_run_is_starting_until_it_has_its_folder(tmp_path: Path):
+    register("a", make_run(tmp_path / "a", stage="interrupted"), "local", os.getpid())
+    assert list_runs()[0].stage == "starting"
+
+
+def test_after_a_crash_of_the_machine_a_process_with_the_workers_number_is_not_taken_for_it(tmp_path: Path):
+    """Numbers are given anew after a restart: what tells a worker is when it was born, in which boot."""
+    register("a", make_run(tmp_path / "a", pid=os.getpid()), "local", os.getpid())
+    assert list_runs()[0].stage == "training"
+    with sqlite3.connect(home() / "runs.db") as database:
+        database.execute("update runs set born = 'an-earlier-boot:' || substr(born, instr(born, ':') + 1)")
+    (run,) = list_runs()
+    assert (run.stage, run.reason) == ("stopped", "its worker ended without saying why: it was killed, or the machine went down")
+
+
+def test_a_state_that_the_crash_left_unreadable_is_a_stopped_run(tmp_path: Path):
+    register("a", make_run(tmp_path / "a"), "local", DEAD)
+    (tmp_path / "a" / "state.json").write_bytes(b"\0" * 80)
+    assert list_runs()[0].stage == "stopped"
+
+
+def test_a_run_in_the_background_that_was_refused_says_why(tmp_path: Path):
+    register("a", tmp_path / "a", "local-ui", DEAD, tmp_path / "a-1.log")
+    (tmp_path / "a-1.reason").write_text("no column 'x'")
+    (run,) = list_runs()
+    assert (run.stage, run.reason) == ("failed", "no column 'x'")
 
 
 def test_a_deleted_folder_is_gone(tmp_path: Path):
@@ -79,17 +124,19 @@ def test_a_broken_registry_fails_no_run(tmp_path: Path):
 
 
 def test_defect_20_another_process_with_the_number_of_a_worker_is_no_worker():
-    assert not is_alive(DEAD)
-    assert not is_alive(1)
+    assert find_worker(DEAD) is None
+    assert find_worker(1) is None
+    assert find_worker(os.getpid(), "another-boot:1") is None
+    assert find_worker(os.getpid(), birth_of(os.getpid())) is not None
 
 
 def test_a_running_worker_is_known_by_its_command():
     command = [sys.executable, "-c", "input(chr(10))", "-m autotrain"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
         assert worker.stdout and worker.stdout.read(1) == b"\n"  # it runs
-        assert is_alive(worker.pid)
+        assert find_worker(worker.pid) is not None
         worker.communicate(b"\n")
-    assert not is_alive(worker.pid)
+    assert find_worker(worker.pid) is None
 
 
 def test_there_is_no_loss_before_the_first_step(tmp_path: Path):
@@ -102,3 +149,116 @@ def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch):
     assert home() == Path("/data/autotrain")
     monkeypatch.delenv("XDG_DATA_HOME")
     assert home() == Path(os.path.expanduser("~")) / ".local/share/autotrain"
+
+
+# Numbers, names, folders
+
+
+def test_a_run_keeps_its_number_when_its_folder_is_used_again_and_no_number_is_given_twice(tmp_path: Path):
+    numbers = [register(name, tmp_path / name, "local", DEAD) for name in ("a", "b", "a")]
+    assert numbers == [1, 2, 1]
+    forget(2)
+    assert register("c", tmp_path / "c", "local", DEAD) == 3
+
+
+def test_a_run_is_found_by_number_name_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "7"):
+        register(name, tmp_path / name, "local", DEAD)
+    assert [find_entry(said).name for said in ("1", "a", "./a", str(tmp_path / "a"), "7", "2")] == ["a"] * 4 + ["7"] * 2
+
+
+def test_a_name_of_several_runs_is_refused_with_their_numbers(tmp_path: Path):
+    for place in ("x", "y"):
+        register("a", tmp_path / place / "a", "local", DEAD)
+    with pytest.raises(RunFolderError, match=r"2 runs are named a; give the number: 2 in .*y/a; 1 in .*x/a"):
+        find_entry("a")
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(tmp_path: Path):
+    with pytest.raises(RunFolderError, match="no run a: there are no runs yet"):
+        find_entry("a")
+    register("my-model", tmp_path / "a", "local", DEAD)
+    with pytest.raises(RunFolderError, match="did you mean my-model"):
+        find_entry("my-modle")
+
+
+def test_a_run_that_the_registry_lost_is_found_by_its_folder_and_listed_again(tmp_path: Path):
+    folder = make_run(tmp_path / "a", stage="interrupted")
+    assert find_entry(str(folder)).name == "a"
+    assert [run.stage for run in list_runs()] == ["interrupted"]
+
+
+# Runs in the cloud
+
+
+def test_a_run_in_the_cloud_is_listed_as_last_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    number = register_cloud("a", "jobs-t4-small", "ada/1f", "ada/a", "https://hub/jobs/ada/1f", '{"project_name": "a"}')
+    assert number is not None and list_runs()[0].stage == "unknown"
+    note_seen(number, Seen("running", "all is well", 3, 9, 1.5))
+    (run,) = list_runs()
+    assert (run.stage, run.step, run.total_steps, run.loss) == ("running", 3, 9, 1.5)
+    cloud = run.entry.cloud
+    assert cloud and (cloud.job_id, cloud.repo_id, cloud.url) == ("ada/1f", "ada/a", "https://hub/jobs/ada/1f")
+    assert run.entry.folder == tmp_path / "a" and cloud.parameters == '{"project_name": "a"}'
+
+
+def test_a_space_that_is_started_again_keeps_its_number_and_forgets_how_it_ended(tmp_path: Path):
+    number = register_cloud("a", "spaces-t4-small", "ada/autotrain-a", "ada/a", "url")
+    assert number is not None
+    note_seen(number, Seen("failed"))
+    assert register_cloud("a", "spaces-a10g-small", "ada/autotrain-a", "ada/a", "url") == number
+    assert [(run.stage, run.entry.backend) for run in list_runs()] == [("unknown", "spaces-a10g-small")]
+
+
+def test_a_later_job_replaces_those_of_its_repository_that_have_ended_and_no_others(tmp_path: Path):
+    for job, stage in (("ada/1", "failed"), ("ada/2", "running"), ("ada/3", "failed")):
+        number = register_cloud("a", "jobs-t4-small", job, "ada/b" if job == "ada/3" else "ada/a", "url")
+        assert number is not None
+        note_seen(number, Seen(stage))
+    register_cloud("a", "jobs-t4-small", "ada/4", "ada/a", "url")
+    assert [entry.cloud.job_id for entry in entries() if entry.cloud] == ["ada/4", "ada/3", "ada/2"]
+
+
+def test_a_local_run_and_one_in_the_cloud_may_have_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    register("a", tmp_path / "a", "local", DEAD)
+    register_cloud("a", "jobs-t4-small", "ada/1", "ada/a", "url")
+    assert len(list_runs()) == 2
+
+
+# The file itself
+
+
+def test_a_registry_of_the_first_version_keeps_its_entries_and_their_numbers(tmp_path: Path):
+    home().mkdir()
+    with sqlite3.connect(home() / "runs.db") as database:
+        database.execute(
+            "create table runs (id integer primary key, name text not null, folder text not null unique, "
+            "started real not null, backend text not null, pid integer not null)"
+        )
+        database.execute("insert into runs values (4, 'a', ?, 1.5, 'local', 77)", (str(tmp_path / "a"),))
+    make_run(tmp_path / "a", stage="finished")
+    (run,) = list_runs()
+    assert (run.entry.id, run.entry.started, run.entry.pid, run.stage) == (4, 1.5, 77, "finished")
+    assert register("b", tmp_path / "b", "local", DEAD) == 5
+
+
+def test_a_registry_of_a_later_version_is_left_as_it_is(tmp_path: Path):
+    register("a", tmp_path / "a", "local", DEAD)
+    with sqlite3.connect(home() / "runs.db") as database:
+        database.execute("pragma user_version = 99")
+    with pytest.raises(RunFolderError, match="a later version of AutoTrain wrote it"):
+        list_runs()
+    assert register("b", tmp_path / "b", "local", DEAD) is None
+
+
+def test_many_runs_may_begin_at_once(tmp_path: Path):
+    program = (
+        "import sys; from pathlib import Path; from autotrain.runs import register\n"
+        "assert register(sys.argv[1], Path(sys.argv[1]), 'local', 1)"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", program, f"run-{number}"], cwd=tmp_path) for number in range(6)]
+    assert [process.wait(60) for process in started] == [0] * 6
+    assert sorted(run.entry.name for run in list_runs()) == [f"run-{number}" for number in range(6)]

@@ -24,6 +24,7 @@ SAMPLES_FILE = "samples.jsonl"
 LEFT_OUT_FILE = "rows_left_out.jsonl"
 LOG_FILE = "train.log"
 HUB_FILE = "hub.json"
+CURVE_FILE = "loss_curve.svg"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "runs"
 LOCK_FILE = ".lock"
@@ -56,6 +57,7 @@ _MADE_BY_RUNS = (
     TENSORBOARD,
     "reference_logps.safetensors",
     "README.md",
+    CURVE_FILE,
     "adapter",
     "adapter_config.json",
     "adapter_model*.safetensors",

@@ -54,10 +54,15 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def status(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
 def launch(folder: Path, *, stubborn: bool = False) -> "tuple[subprocess.Popen[bytes], int]":
     """The launcher, and the worker's process id once it's ready."""
     (folder / "worker.py").write_text(f"STUBBORN = {stubborn}\n{WORKER}")
-    process = subprocess.Popen([sys.executable, "-c", LAUNCHER], cwd=folder, start_new_session=True)
+    # In a group of its own and in our session, as a shell starts it: a group without a parent there can't be paused.
+    process = subprocess.Popen([sys.executable, "-c", LAUNCHER], cwd=folder, process_group=0)
     ready = folder / "ready.txt"
     assert eventually(lambda: ready.exists() and ready.read_text() != "")
     return process, int(ready.read_text())
@@ -86,6 +91,30 @@ def test_the_second_signal_ends_a_worker_that_doesnt_stop(tmp_path: Path):
     launcher.send_signal(signal.SIGINT)
     assert launcher.wait(20) == 128 + signal.SIGKILL
     assert not is_running(worker)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_ctrl_z_pauses_the_worker_too_and_both_go_on_together(tmp_path: Path):
+    launcher, worker = launch(tmp_path)
+    for _ in range(2):
+        os.killpg(launcher.pid, signal.SIGTSTP)  # what a terminal does
+        assert eventually(lambda: status(launcher.pid) == status(worker) == "T")
+        os.killpg(launcher.pid, signal.SIGCONT)  # what fg does
+        assert eventually(lambda: "T" not in (status(launcher.pid), status(worker)))
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(20) == 143
+    assert (tmp_path / "saved.txt").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_paused_run_that_is_stopped_saves(tmp_path: Path):
+    launcher, worker = launch(tmp_path)
+    os.killpg(launcher.pid, signal.SIGTSTP)
+    assert eventually(lambda: status(launcher.pid) == status(worker) == "T")
+    launcher.send_signal(signal.SIGTERM)  # what a shell's kill does: this, then SIGCONT
+    launcher.send_signal(signal.SIGCONT)
+    assert launcher.wait(20) == 143
+    assert (tmp_path / "saved.txt").exists()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")

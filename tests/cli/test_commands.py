@@ -10,7 +10,6 @@ import pytest
 
 from autotrain import __version__
 from autotrain.cli import COMMANDS
-from autotrain.runs import register
 
 
 def test_without_arguments_it_shows_its_help_and_fails(autotrain):
@@ -69,21 +68,6 @@ def test_a_reader_that_leaves_early_is_no_error(autotrain, folder: Path, tmp_pat
 def test_the_list_of_runs_is_empty_at_first(autotrain):
     done = autotrain("runs")
     assert done.returncode == 0 and done.stdout.startswith("no runs yet")
-
-
-def test_the_list_of_runs_shows_stage_step_and_loss(
-    autotrain, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("AUTOTRAIN_HOME", str(tmp_path / "home"))
-    run = folder / "my-run"
-    run.mkdir()
-    state = {"stage": "finished", "step": 4, "total_steps": 9, "pid": 1, "heartbeat": 0.0, "message": ""}
-    (run / "state.json").write_text(json.dumps(state))
-    (run / "metrics.jsonl").write_text('{"step": 4, "loss": 2.25}\n')
-    register("my-run", run, "local", 1)
-    header, line = autotrain("runs").stdout.splitlines()
-    assert header.split() == ["NAME", "STAGE", "STEP", "LOSS", "STARTED", "FOLDER"]
-    assert line.split()[:4] == ["my-run", "finished", "4/9", "2.2500"] and line.endswith("  my-run")
 
 
 def test_a_broken_registry_is_explained(autotrain, tmp_path: Path):

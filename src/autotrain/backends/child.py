@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from autotrain import log
@@ -37,7 +37,8 @@ def die_with_parent() -> Callable[[], None] | None:
 def wait_for(process: "subprocess.Popen[bytes]") -> int:
     """Wait for the worker and return its exit code, 128 + n if signal n ended it.
 
-    The first SIGINT or SIGTERM is passed on, and the worker saves and leaves; the second ends it at once.
+    The first SIGINT or SIGTERM is passed on, and the worker saves and leaves; the second ends it at once.  Ctrl-Z pauses both,
+    and both go on together.
     """
     with _forwarding(process):
         code = process.wait()
@@ -61,9 +62,24 @@ def _forwarding(process: "subprocess.Popen[bytes]") -> Generator[None]:
         else:
             os.killpg(process.pid, signal.SIGKILL)
 
+    def pause(number: int, frame: FrameType | None) -> None:
+        _send_to_group(process, signal.SIGSTOP)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)  # we stop in this line, until SIGCONT (fg, bg)
+        signal.signal(signal.SIGTSTP, pause)
+        _send_to_group(process, signal.SIGCONT)
+
     previous = {number: signal.signal(number, forward) for number in _FORWARDED}
+    if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:  # a shell without job control may have it ignored
+        previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, pause)
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _send_to_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)

@@ -90,17 +90,19 @@ def _leave_running(job: Job, options: Sequence[str], backend: str) -> Outcome:
     _sweep(jobs)
     file = _write_parameters(job, jobs)
     log_file = logs / f"{file.stem}.log"
+    environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(log_file.with_suffix(".reason").absolute())}
     with log_file.open("ab") as output:
         process = subprocess.Popen(
             worker_command("train", str(file), options),
-            env=worker_environment(job),
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    register(job.params.project_name, job.folder, backend, process.pid)
-    log.info(f"started as process {process.pid}; its output goes to {log_file}")
+    number = register(job.params.project_name, job.folder, backend, process.pid, log_file)
+    hint = "" if number is None else f"; follow it: autotrain runs logs -f {number}; stop it: autotrain runs stop {number}"
+    log.info(f"started as process {process.pid}; its output goes to {log_file}{hint}")
     return Outcome(process.pid, None)
 
 

@@ -1,0 +1,196 @@
+"""The registry: an index of runs in AutoTrain's home.  The run folders, and the services in the cloud, are the truth."""
+
+import sqlite3
+import time
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotrain import log
+from autotrain.errors import RunFolderError
+from autotrain.home import home
+from autotrain.run_folder import read_state
+from autotrain.runs.processes import birth_of
+from autotrain.runs.schema import move_on
+
+DATABASE = "runs.db"
+LOCK_TIMEOUT_SECONDS = 5.0
+
+# Stages after which nothing more happens; those of the cloud, and those that a folder's state.json may say.
+ENDED = ("finished", "failed", "stopped", "interrupted", "gone")
+_COLUMNS = (
+    "id, name, folder, started, backend, pid, born, output, job_id, repo_id, url, parameters, "
+    "stage, detail, step, total_steps, loss"
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was last heard of a run in the cloud."""
+
+    stage: str
+    detail: str = ""
+    step: int = 0
+    total_steps: int = 0
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class CloudJob:
+    """A run in the cloud.  job_id: the service's own.  repo_id: where its result goes, or "".
+
+    parameters: JSON without the token, or "" where they weren't noted.  seen: None if nothing was heard yet.
+    """
+
+    job_id: str
+    repo_id: str
+    url: str
+    parameters: str
+    seen: Seen | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the registry.  started: seconds since the epoch.
+
+    folder: absolute; of a run in the cloud, where it would lie on this machine.
+    born: tells the worker from a later process with its number, "" if unknown.
+    output: where a run in the background writes what it prints.
+    """
+
+    id: int
+    name: str
+    folder: Path
+    started: float
+    backend: str
+    pid: int
+    born: str = ""
+    output: Path | None = None
+    cloud: CloudJob | None = None
+
+    @property
+    def reason_file(self) -> Path | None:
+        """Where the worker of a run in the background says why it ended."""
+        return self.output.with_suffix(".reason") if self.output else None
+
+
+def register(name: str, folder: Path, backend: str, pid: int, output: Path | None = None) -> int | None:
+    """Note a run that has begun; a folder has one entry, its latest run.  Never fails a run: None with a notice."""
+    printed = str(output.absolute()) if output else None
+    return _note(
+        "insert into runs (name, folder, started, backend, pid, born, output) values (?, ?, ?, ?, ?, ?, ?) "
+        "on conflict (folder) where job_id is null do update set name = excluded.name, started = excluded.started, "
+        "backend = excluded.backend, pid = excluded.pid, born = excluded.born, output = excluded.output returning id",
+        (name, str(folder.absolute()), time.time(), backend, pid, birth_of(pid), printed),
+    )
+
+
+def register_cloud(name: str, backend: str, job_id: str, repo_id: str, url: str, parameters: str = "") -> int | None:
+    """Note a run that has begun in the cloud; started from the folder where the user stands.
+
+    parameters: as `params.to_json()`, so that it can be resumed.  A job has one entry, and a repo none of earlier jobs that
+    are known to have ended.  Never fails a run: None with a notice.
+    """
+    folder = str(Path(name).absolute())
+    number = _note(
+        "insert into runs (name, folder, started, backend, pid, job_id, repo_id, url, parameters) "
+        "values (?, ?, ?, ?, 0, ?, ?, ?, ?) "
+        "on conflict (job_id) do update set name = excluded.name, folder = excluded.folder, started = excluded.started, "
+        "backend = excluded.backend, repo_id = excluded.repo_id, url = excluded.url, parameters = excluded.parameters, "
+        "stage = null, detail = null, step = null, total_steps = null, loss = null returning id",
+        (name, folder, time.time(), backend, job_id, repo_id, url, parameters),
+    )
+    if number is not None and repo_id:
+        marks = ", ".join("?" * len(ENDED))
+        _change(
+            f"delete from runs where job_id is not null and repo_id = ? and id <> ? and stage in ({marks})",
+            (repo_id, number, *ENDED),
+        )
+    return number
+
+
+def adopt(folder: Path) -> None:
+    """Note a run that the registry doesn't know: it was moved, or the registry is new."""
+    state = read_state(folder)
+    started = state.heartbeat if state else time.time()
+    _note(
+        "insert into runs (name, folder, started, backend, pid) values (?, ?, ?, 'local', ?) returning id",
+        (folder.name, str(folder), started, state.pid if state else 0),
+    )
+
+
+def note_seen(entry_id: int, seen: Seen) -> None:
+    """Keep what was heard of a run in the cloud."""
+    _change(
+        "update runs set stage = ?, detail = ?, step = ?, total_steps = ?, loss = ? where id = ?",
+        (seen.stage, seen.detail, seen.step, seen.total_steps, seen.loss, entry_id),
+    )
+
+
+def forget(entry_id: int) -> None:
+    """Take a run out of the registry; its folder, and what it left in the cloud, stay."""
+    _change("delete from runs where id = ?", (entry_id,))
+
+
+def entries() -> list[Entry]:
+    """All registered runs, the latest first.  Raises RunFolderError if there's a registry that can't be read."""
+    try:
+        if not (home() / DATABASE).exists():
+            return []
+        with _database() as database:
+            rows = database.execute(f"select {_COLUMNS} from runs order by started desc, id desc").fetchall()
+    except (OSError, sqlite3.Error) as problem:
+        raise RunFolderError(
+            f"the registry of runs {home() / DATABASE} can't be read: {problem}; set AUTOTRAIN_HOME to another folder, "
+            "or move the file away to begin a new one: runs can be named by their folder"
+        ) from problem
+    return [_entry(*row) for row in rows]
+
+
+def _entry(
+    number: int, name: str, folder: str, started: float, backend: str, pid: int, born: str, output: str | None,
+    job_id: str | None, repo_id: str, url: str, parameters: str,
+    stage: str | None, detail: str | None, step: int | None, total_steps: int | None, loss: float | None,
+) -> Entry:  # fmt: skip
+    seen = Seen(stage, detail or "", step or 0, total_steps or 0, loss) if stage else None
+    cloud = CloudJob(job_id, repo_id, url, parameters, seen) if job_id else None
+    return Entry(number, name, Path(folder), started, backend, pid, born, Path(output) if output else None, cloud)
+
+
+def _note(statement: str, values: tuple[object, ...]) -> int | None:
+    """Run an insert that returns the entry's number; None with a notice where the registry can't be written."""
+    try:
+        with _database() as database:
+            (number,) = database.execute(statement, values).fetchone()
+            return number
+    except (OSError, sqlite3.Error) as problem:
+        log.notice(
+            f"this run won't be listed by `autotrain runs`: {home()} can't be written ({problem}); set AUTOTRAIN_HOME"
+        )
+        return None
+
+
+def _change(statement: str, values: tuple[object, ...]) -> None:
+    try:
+        with _database() as database:
+            database.execute(statement, values)
+    except (OSError, sqlite3.Error):
+        return  # an index: what it misses is seen in the folder, or heard from the service again
+
+
+@contextmanager
+def _database() -> Generator[sqlite3.Connection]:
+    """The registry, made or moved on if need be; one transaction, undone if something is raised."""
+    home().mkdir(parents=True, exist_ok=True)
+    path = home() / DATABASE
+    with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)) as database:
+        database.execute("pragma journal_mode = wal")
+        database.execute("begin immediate")
+        try:
+            move_on(database)
+            yield database
+        except BaseException:
+            database.execute("rollback")
+            raise
+        database.execute("commit")

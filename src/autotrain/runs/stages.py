@@ -1,0 +1,130 @@
+"""Where a run stands, as its folder and its worker tell it."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotrain.run_folder import FINISHING, METRICS_FILE, STOPPED, TRAINING, RunState, is_held, is_run, read_state
+from autotrain.runs.processes import Process, find_worker
+from autotrain.runs.registry import Entry, entries
+
+# Beside the stages of state.json, and those of the cloud.
+STARTING, PAUSED, GONE, FAILED, RUNNING, UNKNOWN = "starting", "paused", "gone", "failed", "running", "unknown"
+LIVE = (STARTING, TRAINING, FINISHING, PAUSED, RUNNING)
+RESUMABLE = (STOPPED, "interrupted", FAILED)
+
+_TAIL_BYTES = 64_000
+_SILENT = "its worker ended without saying why: it was killed, or the machine went down"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A registered run and where it stands.
+
+    stage: as in state.json or of the cloud, or starting, paused, stopped, gone, unknown.
+    reason: why it ended, or isn't known; "" if there's nothing to say.
+    heartbeat: when its worker last wrote its state, seconds since the epoch; None if it didn't.
+    """
+
+    entry: Entry
+    stage: str
+    step: int = 0
+    total_steps: int = 0
+    loss: float | None = None
+    reason: str = ""
+    heartbeat: float | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return self.stage in LIVE
+
+
+def list_runs() -> list[Run]:
+    """All registered runs, the latest first; those of the cloud as last heard of.  Raises RunFolderError."""
+    return [look_at(entry) for entry in entries()]
+
+
+def look_at(entry: Entry) -> Run:
+    """Where a run stands.  Asks no service: of a run in the cloud, what was last heard."""
+    if entry.cloud:
+        seen = entry.cloud.seen
+        if seen is None:
+            return Run(entry, UNKNOWN)
+        return Run(entry, seen.stage, seen.step, seen.total_steps, seen.loss, seen.detail)
+    state = read_state(entry.folder)
+    worker = worker_of(entry)
+    stage = _stage(entry, state, worker)
+    reason = "" if stage in LIVE else _reason(entry, state)
+    if state is None:
+        return Run(entry, stage, reason=reason)
+    return Run(entry, stage, state.step, state.total_steps, last_loss(entry.folder), reason, state.heartbeat)
+
+
+def worker_of(entry: Entry) -> Process | None:
+    """The worker of a local run, or None if it has none on this machine.
+
+    The one that was started last, or whoever holds the folder: a worker that was started by hand isn't registered.
+    """
+    worker = find_worker(entry.pid, entry.born)
+    state = read_state(entry.folder)
+    if worker is None and state is not None and is_held(entry.folder):
+        worker = find_worker(state.pid)
+    return worker
+
+
+def last_loss(folder: Path) -> float | None:
+    """The training loss that the run in `folder` logged last, or None."""
+    try:
+        with (folder / METRICS_FILE).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((loss for line in reversed(lines) if (loss := _loss(line)) is not None), None)
+
+
+def _loss(line: str) -> float | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None  # cut by the tail, or still being written
+    loss = row.get("loss") if isinstance(row, dict) else None
+    return float(loss) if isinstance(loss, int | float) else None
+
+
+def _stage(entry: Entry, state: RunState | None, worker: Process | None) -> str:
+    if worker and worker.is_paused:
+        return PAUSED
+    if state is None:
+        return _stage_without_state(entry, worker)
+    if worker and worker.pid != state.pid:
+        return STARTING  # resumed or replaced, and not yet in the folder
+    if state.stage in (TRAINING, FINISHING) and worker is None and not is_held(entry.folder):
+        return STOPPED
+    return state.stage
+
+
+def _stage_without_state(entry: Entry, worker: Process | None) -> str:
+    if worker:
+        return STARTING
+    if is_run(entry.folder):
+        return STOPPED  # what the machine left of state.json can't be read
+    return FAILED if _said(entry) else GONE
+
+
+def _reason(entry: Entry, state: RunState | None) -> str:
+    said = _said(entry)
+    if said or state is None:
+        return said
+    if state.stage in (TRAINING, FINISHING):
+        return _SILENT
+    return "max_hours were over; the model so far was written" if state.stage == STOPPED else state.message
+
+
+def _said(entry: Entry) -> str:
+    """What the worker of a run in the background said when it ended otherwise than well, "" if nothing."""
+    try:
+        return entry.reason_file.read_text(encoding="utf-8").strip() if entry.reason_file else ""
+    except OSError:
+        return ""

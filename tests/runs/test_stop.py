@@ -1,0 +1,118 @@
+"""Stopping a run lets its worker save, and leaves nothing of its process tree."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from autotrain.errors import RunFolderError
+from autotrain.runs import Entry, look_at
+from autotrain.runs.processes import belonging_to, birth_of, find_process
+from autotrain.runs.stop import stop
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+# A worker with a child in its group, a grandchild of that, and a child in a session of its own, all deaf to SIGTERM.
+WORKER = """\
+import os, pathlib, signal, subprocess, sys, time
+deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100)"
+child = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {deaf!r}]); {deaf}"
+started = [subprocess.Popen([sys.executable, "-c", program], start_new_session=alone)
+           for program, alone in ((child, False), (deaf, True))]
+def save(number, frame):
+    pathlib.Path("saved.txt").write_text("saved")
+    if sys.argv[1] == "obedient":
+        sys.exit(143)
+signal.signal(signal.SIGTERM, save)
+pathlib.Path("ready.txt").write_text("ready")
+time.sleep(100)
+time.sleep(100)
+"""
+
+Start = Callable[[str], Entry]
+
+
+def eventually(claim: Callable[[], bool], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if claim():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Generator[Start]:
+    """Starts a worker with three processes below it; nothing of it outlives the test."""
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def begin(manner: str) -> Entry:
+        worker = subprocess.Popen([sys.executable, "-c", WORKER, manner], cwd=tmp_path, process_group=0)
+        workers.append(worker)
+        root = find_process(worker.pid)
+        assert root and eventually(lambda: (tmp_path / "ready.txt").exists() and len(belonging_to(root)) == 4)
+        return Entry(1, "run", tmp_path / "run", 0.0, "local-ui", worker.pid, birth_of(worker.pid))
+
+    yield begin
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+
+
+def tree(entry: Entry) -> list[int]:
+    root = find_process(entry.pid)
+    assert root
+    return list(belonging_to(root))
+
+
+def running(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if find_process(pid)]
+
+
+def test_issue_dangerous_stop_the_whole_tree_ends_and_the_worker_saves(start: Start, tmp_path: Path):
+    """Regression: AutoTrain's stop ended the launcher alone, and the training went on unseen (defect 4)."""
+    entry = start("obedient")
+    pids = tree(entry)
+    assert stop(entry, grace_seconds=30)
+    assert (tmp_path / "saved.txt").exists()
+    assert running(pids) == []
+
+
+def test_a_worker_that_doesnt_leave_is_ended_by_force_after_the_grace(start: Start, tmp_path: Path):
+    entry = start("stubborn")
+    pids = tree(entry)
+    began = time.monotonic()
+    assert not stop(entry, grace_seconds=0.5)
+    assert time.monotonic() - began >= 0.5
+    assert running(pids) == []
+
+
+def test_a_paused_worker_is_woken_to_save(start: Start, tmp_path: Path):
+    entry = start("obedient")
+    os.killpg(entry.pid, signal.SIGSTOP)
+    assert eventually(lambda: look_at(entry).stage == "paused")
+    assert stop(entry, grace_seconds=30)
+    assert (tmp_path / "saved.txt").exists()
+
+
+def test_what_a_worker_left_behind_belongs_to_it_and_nobody_else_does(start: Start):
+    entry = start("obedient")
+    root = find_process(entry.pid)
+    assert root
+    known = belonging_to(root)
+    assert os.getpid() not in known and len(known) == 4
+    os.kill(entry.pid, signal.SIGKILL)
+    assert eventually(lambda: find_process(entry.pid) is None)
+    assert set(belonging_to(root, known.values())) == set(known) - {entry.pid}
+    stranger = Entry(1, "run", Path("run"), 0.0, "local", entry.pid, "another-boot:1")
+    with pytest.raises(RunFolderError, match="its worker isn't on this machine"):
+        stop(stranger, grace_seconds=1)
+    assert len(belonging_to(root, known.values())) == 3
+    for pid in known:
+        if find_process(pid):
+            os.kill(pid, signal.SIGKILL)
