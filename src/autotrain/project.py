@@ -1,13 +1,15 @@
 """From parameters to a job: `AutoTrainProject(params=..., backend="local", process=True).create()`."""
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan, find_backend
 from autotrain.base_models import find_model
 from autotrain.config.names import unavailable_trainer
-from autotrain.errors import ConfigError, Interrupted, TrainingError, UserError
+from autotrain.errors import ConfigError, Interrupted, PushError, TrainingError, UserError
+from autotrain.hub.repo import check_push
 from autotrain.run_folder import check_free
 from autotrain.trainers.clm.params import LLMTrainingParams
 
@@ -17,26 +19,34 @@ _SIGNALS = {128 + signal.SIGINT: signal.SIGINT, 128 + signal.SIGTERM: signal.SIG
 def prepare(job: Job, backend: str) -> Plan:
     """Check all that can be checked before data and weights are touched, and plan the job.
 
-    Raises UserError: ConfigError, ModelError or RunFolderError.
+    Raises UserError: ConfigError, ModelError, RunFolderError or HubError.
     """
     found = find_backend(backend)
     params = job.params
     trainer_fault = unavailable_trainer(params.trainer)
     if trainer_fault:
         raise ConfigError(f"trainer: {trainer_fault}")
-    if params.push_to_hub:
-        raise ConfigError(
-            "push_to_hub: this version doesn't upload yet; set push_to_hub: false, and afterwards upload the finished "
-            f"folder: hf upload {params.username or 'USER'}/{params.project_name} {job.folder}"
-        )
-    find_model(params.model)
-    check_free(job.folder, resume=job.resume, overwrite=job.overwrite)
-    return found.plan(job)
+    if backend.startswith("local"):
+        find_model(params.model)
+        check_free(job.folder, resume=job.resume, overwrite=job.overwrite)
+    plan = found.plan(job)
+    if params.push_to_hub or params.push_checkpoints:
+        check_push(params)
+    return plan
 
 
-def submit(job: Job, backend: str) -> Outcome:
-    """Check and run a job; waits where the backend does.  Raises UserError if it can't be run."""
-    return prepare(job, backend).start()
+def submit(job: Job, backend: str, agrees: Callable[[], bool] = lambda: True) -> Outcome:
+    """Check and run a job; waits where the backend does.  Raises UserError if it can't be run.
+
+    agrees: asked before a run that costs money, after its bill was shown; if not, nothing is done.
+    """
+    plan = prepare(job, backend)
+    if plan.confirmation is not None:
+        log.info(plan.confirmation())
+        if not agrees():
+            log.info("nothing was started")
+            return Outcome("", 0)
+    return plan.start()
 
 
 @dataclass
@@ -66,6 +76,8 @@ def _raise_for(outcome: Outcome, project: str) -> None:
         return
     if code == UserError.exit_code:
         raise UserError(outcome.reason or f"{project}: the worker refused to train; it says above why")
+    if code == PushError.exit_code:
+        raise PushError(outcome.reason or f"{project}: trained, but not pushed; push it: autotrain push {project}")
     if code in _SIGNALS:
         raise Interrupted(f"{project}: {outcome.reason or 'interrupted'}; go on with resume=True", int(_SIGNALS[code]))
     why = f": {outcome.reason}" if outcome.reason else f"; it says above why, and in {project}/train.log"

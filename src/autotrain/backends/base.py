@@ -44,10 +44,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a backend would do, in words (`text`), and the doing of it (`start`).  Planning touches nothing."""
+    """What a backend would do, in words (`text`), and the doing of it (`start`).  Planning touches nothing.
+
+    confirmation: of a backend that costs money, what would be done and what it costs now; asks the service.
+    """
 
     text: str
     start: Callable[[], Outcome]
+    confirmation: Callable[[], str] | None = None
 
 
 class Backend(Protocol):

@@ -20,7 +20,14 @@ _PLACES: dict[str, dict[str, str]] = {
         "valid_split": "valid_split",
         "chat_template": "chat_template",
     },
-    "hub": {"username": "username", "token": "token", "push_to_hub": "push_to_hub"},
+    "hub": {
+        "username": "username",
+        "token": "token",
+        "push_to_hub": "push_to_hub",
+        "private": "hub_private",
+        "revision": "hub_revision",
+        "push_checkpoints": "push_checkpoints",
+    },
 }
 _COLUMNS = ("text_column", "prompt_text_column", "rejected_text_column")
 
@@ -46,12 +53,29 @@ def report(job: Job, config: Config) -> str:
 
 def _what_would_run(job: Job, config: Config) -> list[str]:
     faults = [unavailable_backend(config.backend), unavailable_trainer(job.params.trainer)]
-    if job.params.push_to_hub:
-        faults.append("this version doesn't upload yet; set push_to_hub: false")
     said = [fault for fault in faults if fault]
     if said:
         return ["# would be refused:", *(f"#   {fault}" for fault in said)]
-    return ["# would run:", f"#   {find_backend(config.backend).plan(job).text}", f"# and write to: {job.folder}/"]
+    text = find_backend(config.backend).plan(job).text
+    lines = ["# would run:", *(f"#   {line}" for line in text.splitlines())]
+    if not config.backend.startswith("local"):
+        return lines
+    return [*lines, f"# and write to: {job.folder}/", *_what_would_be_pushed(job.params)]
+
+
+def _what_would_be_pushed(params: LLMTrainingParams) -> list[str]:
+    """Without asking the hub, so the repository may be there already."""
+    if not (params.push_to_hub or params.push_checkpoints):
+        return []
+    what = " and ".join(
+        name
+        for name, is_on in (("the result", params.push_to_hub), ("checkpoints", params.push_checkpoints))
+        if is_on
+    )
+    owner = params.username or "<owner of the token>"
+    kind = "private" if params.hub_private else "public"
+    branch = f", branch {params.hub_revision}" if params.hub_revision else ""
+    return [f"# and push {what} to: {owner}/{params.project_name}{branch} ({kind}, if it isn't there yet)"]
 
 
 def _section(params: LLMTrainingParams, name: str) -> list[str]:

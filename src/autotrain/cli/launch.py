@@ -9,13 +9,14 @@ from autotrain.errors import ConfigError
 
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
-    """--dry-run, --resume, --overwrite, --detach and --devices."""
+    """--dry-run, --resume, --overwrite, --detach, --yes and --devices."""
     group = parser.add_argument_group("how it is run")
     group.add_argument("--dry-run", action="store_true", help="show the resolved parameters and what would run, and stop")
     group.add_argument("--dry_run", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     group.add_argument("--overwrite", action="store_true", help="replace the run in the project folder")
     group.add_argument("--detach", action="store_true", help="cloud: don't wait for the run; follow it with runs logs")
+    group.add_argument("--yes", action="store_true", help="cloud: start without asking on the terminal")
     group.add_argument("--devices", metavar="N", help="number of devices; this version trains on one")
 
 
@@ -39,8 +40,17 @@ def launch(config: Config, args: argparse.Namespace) -> int:
     from autotrain.project import submit, warn_of_autotrain_advanced
 
     warn_of_autotrain_advanced()
-    outcome = submit(job, config.backend)
+    outcome = submit(job, config.backend, agrees=lambda: args.yes or _agrees())
     return outcome.exit_code or 0
+
+
+def _agrees() -> bool:
+    """Ask, where somebody is there to answer."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    sys.stderr.write("start it? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _check_devices(devices: str | None) -> None:

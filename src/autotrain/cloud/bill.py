@@ -1,4 +1,4 @@
-"""What a run in the cloud makes, uploads and costs, in words: for --dry-run without the hub, at the start with its prices."""
+"""What a run in the cloud makes, uploads and costs, in words: for --dry-run by a table, at the start by the hub's prices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,15 +27,13 @@ class Bill:
     secrets: Sequence[str]
     hours: float | None
 
-    def text(self) -> str:
-        """All of it, with the price of the dated table."""
-        price = hourly_price(self.backend)
+    def text(self, price: float | None = None, *, is_live: bool = False) -> str:
+        """All of it, with `price` in USD per hour if `is_live`, else with the price of the dated table."""
+        price = price if is_live else hourly_price(self.backend)
         lines = ["would create", *(f"  {line}" for line in self.created), "would upload"]
         lines += [f"  {one.what} ({size_text(one.num_bytes)})" for one in self.uploads]
         lines += [f"would hand over as secrets: {', '.join(self.secrets)}"]
-        said = (
-            f"as of {PRICES_DATE}; at the start the hub is asked" if price is not None else "the hub is asked at the start"
-        )
+        said = "as the hub says now" if is_live else f"as of {PRICES_DATE}; at the start the hub is asked"
         return "\n".join([*lines, f"would be billed: {self.cost(price)} ({said})"])
 
     def cost(self, price: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Local data on their way to a machine in the cloud: a private data set of the user's that holds the split files, no more."""
+"""Local data on their way to a machine in the cloud: a private data set of the user's with the split files, no more."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def upload_data(api: "HfApi", repo_id: str, splits: Sequence[SplitFile], project
         there = api.dataset_info(repo_id)
         if not there.private:
             raise HubError(
-                f"the data set {repo_id} is there already and is public: local data aren't uploaded where everyone sees them; "
+                f"the data set {repo_id} is there already and is public: local data aren't shown to everyone; "
                 "make it private in its settings on the hub, or choose another project_name"
             )
         names = {split.name for split in splits}

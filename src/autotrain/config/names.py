@@ -67,6 +67,25 @@ _MACHINES = MappingProxyType(
         "dgx-": ("a100", "2a100", "4a100", "8a100"),
     }
 )
+# Services that AutoTrain could, or said it could, use: why they aren't used here, and a machine like each of theirs.
+_NOT_USED = MappingProxyType(
+    {
+        "ep-": "Inference Endpoints serve models, and stop a container that doesn't serve one",
+        "nvcf-": "these were NVIDIA's cloud functions behind a gate of Hugging Face's own, which isn't open to others",
+        "dgx-": "DGX Cloud was listed by AutoTrain, which had no way to start anything there",
+    }
+)
+_INSTEAD = MappingProxyType(
+    {
+        "ep-aws-useast1-s": "spaces-t4-small",
+        "ep-aws-useast1-m": "spaces-a10g-large",
+        "ep-aws-useast1-l": "spaces-l40sx1",
+        "nvcf-l40sx1": "spaces-l40sx1",
+        "nvcf-": "jobs-h200",
+        "ep-": "spaces-a100-large",
+        "dgx-": "spaces-a100-large",
+    }
+)
 DOCUMENTED_BACKENDS = tuple(start + machine for start, machines in _MACHINES.items() for machine in machines)
 
 
@@ -88,9 +107,8 @@ def backend_fault(backend: str) -> str | None:
     if backend in known:
         return None
     guess = nearest(backend, known)
-    return (
-        f"no backend '{backend}'" + (f"; did you mean '{guess}'?" if guess else "") + f"; available: {', '.join(available)}"
-    )
+    hint = f"; did you mean '{guess}'?" if guess else ""
+    return f"no backend '{backend}'{hint}; available: {', '.join(available)}"
 
 
 def unavailable_backend(backend: str) -> str | None:
@@ -98,7 +116,14 @@ def unavailable_backend(backend: str) -> str | None:
     available = declared_names("autotrain.backends")
     if backend in available:
         return None
-    return f"{backend} is not available in this version; use local (this machine); available: {', '.join(available)}"
+    start = backend.partition("-")[0] + "-"
+    if start not in _NOT_USED:
+        return f"{backend} is not available in this version; use local (this machine); available: {', '.join(available)}"
+    instead = _INSTEAD.get(backend, _INSTEAD[start])
+    return (
+        f"{backend} is not available in this version: {_NOT_USED[start]}; the nearest that is: {instead}, "
+        "or local (this machine)"
+    )
 
 
 def unavailable_trainer(trainer: str) -> str | None:

@@ -1,0 +1,141 @@
+"""Hugging Face Spaces: a private docker Space for a run, which pushes the model and pauses itself at the end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from autotrain import log
+from autotrain.backends.base import Job, Outcome, Plan
+from autotrain.cloud.bill import Bill, Upload, uploads_of
+from autotrain.cloud.bundle import extras_for, size_of
+from autotrain.cloud.checks import check_config, check_hub, open_account
+from autotrain.cloud.environment import Handover, for_the_cloud, new_run_id, secrets_of, variables_of
+from autotrain.cloud.follow import commands_for, follow
+from autotrain.cloud.hardware import hardware_of, live_price
+from autotrain.cloud.image import START_API, space_files
+from autotrain.cloud.space import SpaceRequest, add_variables, claim_space, drop_space, fill_space
+from autotrain.cloud.space_service import SpaceService
+from autotrain.cloud.upload import SplitFile, data_repo, renamed, upload_data
+from autotrain.errors import HubError
+from autotrain.hub.client import explained
+from autotrain.runs import register_cloud
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+NAMES = (
+    "spaces-cpu-basic",
+    "spaces-cpu-upgrade",
+    "spaces-t4-small",
+    "spaces-t4-medium",
+    "spaces-l4x1",
+    "spaces-l4x4",
+    "spaces-l40sx1",
+    "spaces-l40sx4",
+    "spaces-l40sx8",
+    "spaces-a10g-small",
+    "spaces-a10g-large",
+    "spaces-a10g-largex2",
+    "spaces-a10g-largex4",
+    "spaces-a100-large",
+    "spaces-a100x4",
+    "spaces-a100x8",
+)
+_ABOUT = """\
+A training run of `{project}`. It pushes its result to a model repository of its own and then pauses this Space;
+how it ended is told in a discussion here. The Space can be deleted afterwards."""
+
+
+def open_backend(name: str) -> "SpacesBackend":
+    """`spaces-` and the name of a Space's hardware."""
+    return SpacesBackend(name)
+
+
+@dataclass(frozen=True)
+class SpacesBackend:
+    """Runs jobs on a Space each."""
+
+    name: str
+
+    def plan(self, job: Job) -> Plan:
+        splits = check_config(job.params, self.name)
+        work = _Work(job, self.name, splits, _files(job.params, self.name))
+        return Plan(work.bill(job.params.username or "USER").text(), work.start, work.confirmation)
+
+
+def space_id(username: str, project: str) -> str:
+    """Id of a project's Space."""
+    return f"{username}/autotrain-{project}"
+
+
+def _files(params: LLMTrainingParams, backend: str) -> dict[str, bytes]:
+    extras = ("api", *extras_for(params, hardware_of(backend)))
+    return space_files(params.project_name, _ABOUT.format(project=params.project_name), START_API, extras, params.model)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A planned run.  splits: local data to upload.  files: what the Space holds."""
+
+    job: Job
+    backend: str
+    splits: Sequence[SplitFile]
+    files: Mapping[str, bytes]
+
+    def bill(self, username: str) -> Bill:
+        params = self.job.params
+        data, target = data_repo(username, params.project_name), f"{username}/{params.project_name}"
+        created = [
+            f"Space {space_id(username, params.project_name)}: private, docker, hardware {hardware_of(self.backend).name}; "
+            "paused at the end, also on failure",
+            *([f"data set {data}: private, with your data files"] if self.splits else []),
+            f"model {target}: {'private' if params.hub_private else 'public'}, with the result (updated if it is there)",
+        ]
+        program = Upload(f"this version of AutoTrain, {len(self.files)} files", size_of(self.files))
+        names = tuple(secrets_of(Handover(params, ""), ""))
+        return Bill(self.backend, created, [*uploads_of(self.splits, data), program], names, params.max_hours)
+
+    def confirmation(self) -> str:
+        """The bill with the hub's price of this moment.  Raises HubError."""
+        api, _, params = open_account(self.job.params)
+        with explained("the hub's prices"):
+            price = live_price(api, self.backend)
+        return self.bill(params.username or "").text(price, is_live=True)
+
+    def start(self) -> Outcome:
+        """Make the Space, upload data and program, and follow the run.  Raises UserErrors before anything is billed."""
+        api, token, params = open_account(self.job.params)
+        check_hub(params, token)
+        job_id = space_id(params.username or "", params.project_name)
+        self._launch(api, token, params, job_id)
+        url = f"{api.endpoint}/spaces/{job_id}"
+        target = f"{params.username}/{params.project_name}"
+        number = register_cloud(params.project_name, self.backend, job_id, target, url, self.job.params.to_json())
+        name = params.project_name if number is None else str(number)
+        log.info(f"the Space {job_id} is building; its page: {url}")
+        if self.job.detach:
+            log.info(commands_for(name))
+            return Outcome(job_id, None)
+        followed = follow(SpaceService(api), job_id, name)
+        return Outcome(job_id, followed.exit_code, followed.reason)
+
+    def _launch(self, api: "HfApi", token: str, params: LLMTrainingParams, job_id: str) -> None:
+        """The Space first, still without a program: where it can't be had, nothing is uploaded.  Raises HubError."""
+        username, project = params.username or "", params.project_name
+        data_path = data_repo(username, project) if self.splits else params.data_path
+        local = renamed(params, self.splits) if self.splits else params
+        handover = Handover(
+            for_the_cloud(local, username, data_path, params.max_hours), new_run_id(), resume=self.job.resume
+        )
+        request = SpaceRequest(job_id, hardware_of(self.backend).name, secrets_of(handover, token), variables_of(handover))
+        is_new = claim_space(api, request)
+        try:
+            if self.splits:
+                revision = upload_data(api, data_path, self.splits, project)
+                add_variables(api, job_id, variables_of(replace(handover, data_revision=revision)))
+            fill_space(api, job_id, self.files, is_new=is_new)
+        except HubError:
+            if is_new:
+                drop_space(api, job_id)
+            raise

@@ -1,0 +1,96 @@
+"""What must hold before anything is made in the cloud: by the configuration alone, and by what the hub says."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autotrain import log
+from autotrain.base_models import EMBEDDED
+from autotrain.cloud.hardware import hardware_of, spare_gpus_note
+from autotrain.cloud.upload import SplitFile, local_splits
+from autotrain.errors import ConfigError, HubError
+from autotrain.hub.client import account, how_to_log_in, open_api, token_of
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+def check_config(params: LLMTrainingParams, backend: str) -> tuple[SplitFile, ...]:
+    """What the configuration and this machine's files decide; the hub isn't asked.  Returns the local data to upload.
+
+    Raises ConfigError or DataError.
+    """
+    hardware_of(backend)
+    if params.is_explicit("push_to_hub") and not params.push_to_hub:
+        raise ConfigError(
+            f"push_to_hub: false with backend {backend}: the machine's disk is lost at the end, and the model with it; "
+            "leave push_to_hub out (the model becomes a private repository of yours), or train with backend: local"
+        )
+    for field, name in (("base_model", params.model), ("model_ref", params.model_ref)):
+        if name and name not in EMBEDDED and _is_local(name):
+            raise ConfigError(
+                f"{field}: {name} lies on this machine, and {backend} is another one; upload it and give its id "
+                f"(hf upload USER/NAME {name}), or train with backend: local"
+            )
+    template = params.chat_template
+    if template and ("/" in template or "." in template):
+        raise ConfigError(
+            f"chat_template: the file {template} lies on this machine, and {backend} is another one; use none, zephyr, "
+            "chatml or tokenizer, or put the template into the base model's tokenizer"
+        )
+    note = spare_gpus_note(backend)
+    if note:
+        log.notice(note)
+    return local_splits(params)
+
+
+def open_account(params: LLMTrainingParams) -> "tuple[HfApi, str, LLMTrainingParams]":
+    """The hub's client, the token, and `params` with the name of whom the run belongs to.
+
+    Raises HubError without a token, or with one that may not make repositories for `username`.
+    """
+    token = token_of(params.token)
+    if token is None:
+        raise HubError(f"training in the cloud needs a token with write access: {how_to_log_in()}")
+    api = open_api(token)
+    owner = account(api)
+    username = params.username or owner.name
+    refusal = owner.refusal("repo.write", username)
+    if refusal:
+        raise HubError(f"hub.username: {refusal}")
+    return api, token, params.model_copy(update={"username": username})
+
+
+def check_hub(params: LLMTrainingParams, token: str) -> None:
+    """Ask whether the result can be pushed and whether model and data can be had.  Changes nothing.
+
+    Raises HubError, ModelError or DataError.
+    """
+    from autotrain.hub.look import check_sources
+    from autotrain.hub.repo import check_push
+
+    with _in_environment("HF_TOKEN", token):
+        check_push(params)
+        check_sources(params)
+
+
+def _is_local(name: str) -> bool:
+    path = Path(name).expanduser()
+    return path.exists() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+
+
+@contextmanager
+def _in_environment(name: str, value: str) -> Generator[None]:
+    """What looks at sources takes the token from the environment, as in the worker."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
