@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from autotrain import log
 from autotrain.api import remote, space
 from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, discussion_title
 
@@ -88,7 +89,9 @@ def test_at_max_hours_the_model_so_far_is_there_and_the_run_can_go_on(on_space, 
 
 def test_a_run_that_hangs_is_ended(on_space, monkeypatch: pytest.MonkeyPatch, last_line: LastLine):
     monkeypatch.setattr(remote, "GRACE_SECONDS", 0.0)
-    on_space.worker = "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\ntime.sleep(60)"
+    on_space.worker = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\nwhile True: time.sleep(1)"
+    )
     assert on_space.run(max_hours=1 / 3600).exit_code == 1
     end = last_line()
     assert end and "after max_hours" in end.reason
@@ -100,7 +103,7 @@ def test_a_machine_that_is_stopped_from_outside_saves_and_is_not_paused_by_itsel
     on_space.worker = (
         "import signal, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: (leave('interrupted'), sys.exit(143)))\n"
-        "os.kill(os.getppid(), signal.SIGTERM)\ntime.sleep(60)"
+        "os.kill(os.getppid(), signal.SIGTERM)\nwhile True: time.sleep(1)"
     )
     assert on_space.run() == remote.Ended(143)
     end = last_line()
@@ -133,6 +136,27 @@ def test_an_uploaded_data_set_is_read_from_its_files(machine):
     )
     assert machine.run().exit_code == 0
     assert (machine.folder / "seen").read_text() == 'data-files {"text": "a"}\n'
+
+
+def test_resuming_goes_on_from_what_an_earlier_machine_pushed(machine):
+    machine.hub.add_repo("model", "jo/run", {"README.md": ""}, private=True)
+    pushed = {"checkpoints/checkpoint-7/progress.json": '{"step": 7}', "run.json": '{"resolved": {"total_steps": 9}}'}
+    machine.hub.add_files("model", "jo/run", pushed, revision="checkpoints")
+    machine.resume = True
+    machine.worker = (
+        "assert '--resume' in sys.argv\n"
+        "assert json.loads(pathlib.Path('run/checkpoints/checkpoint-7/progress.json').read_text())['step'] == 7"
+    )
+    assert machine.run().exit_code == 0
+    assert machine.watch.status().step == 7
+
+
+def test_resuming_without_a_pushed_checkpoint_starts_anew_and_says_so(machine, capfd: pytest.CaptureFixture[str]):
+    machine.resume = True
+    machine.worker = "assert '--resume' not in sys.argv\nleave('finished')"
+    log.start_logging()
+    assert machine.run().exit_code == 0
+    assert "--resume: there is no checkpoint of jo/run on the hub, so the run starts anew" in capfd.readouterr().err
 
 
 def test_a_space_that_cant_be_paused_at_first_is_paused_later(on_space, monkeypatch: pytest.MonkeyPatch):

@@ -22,12 +22,16 @@ from autotrain.api.watch import Watch
 from autotrain.backends.base import Job, Outcome
 from autotrain.cloud.environment import Handover, read_handover
 from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, end_line
+from autotrain.cloud.upload import fetch_data
 from autotrain.errors import AutoTrainError, HubError, Interrupted, PushError, TrainingError
-from autotrain.hub.client import account, endpoint, explained, open_api, token_of
+from autotrain.hub.checkpoints import pull_run
+from autotrain.hub.client import account, endpoint, open_api, token_of
+from autotrain.hub.push import push_run
 from autotrain.hub.repo import target_of
 from autotrain.project import submit
 from autotrain.run_folder import STOPPED as OUT_OF_TIME
 from autotrain.run_folder import is_run, read_state
+from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -89,10 +93,10 @@ def _train(handover: Handover, watch: Watch) -> End:
     watch.starts(folder)
     api = open_api(token_of(params.token))
     if handover.data_revision:
-        data_path = _fetch_data(api, params.data_path, handover.data_revision)
-        params = params.model_copy(update={"data_path": data_path})
+        files = fetch_data(params.data_path, handover.data_revision, Path(DATA_FOLDER), token_of(params.token))
+        params = params.model_copy(update={"data_path": str(files)})
     if handover.resume and not is_run(folder):
-        _fetch_checkpoint(api, handover, folder)
+        _fetch_checkpoint(api, params, folder)
     with _time_limit(params.max_hours) as limit:
         outcome = submit(Job(params, resume=is_run(folder)), "local")
     if limit.is_over and outcome.exit_code in _INTERRUPTED:
@@ -102,18 +106,11 @@ def _train(handover: Handover, watch: Watch) -> End:
     return _end(handover, folder, outcome)
 
 
-def _fetch_data(api: "HfApi", repo_id: str, revision: str) -> str:
-    """Lay down the files of an uploaded data set as the user had them; returns their folder."""
-    with explained(f"the data set {repo_id}"):
-        api.snapshot_download(repo_id, repo_type="dataset", revision=revision, local_dir=DATA_FOLDER)
-    return DATA_FOLDER
-
-
-def _fetch_checkpoint(api: "HfApi", handover: Handover, folder: Path) -> None:
+def _fetch_checkpoint(api: "HfApi", params: LLMTrainingParams, folder: Path) -> None:
     """Lay down what an earlier machine pushed, so that the run goes on from there."""
-    from autotrain.hub.checkpoints import pull_run
-
-    pull_run(target_of(handover.params, account(api)).repo_id, folder)
+    target = target_of(params, account(api))
+    if pull_run(target, folder, token_of(params.token), params) is None:
+        log.notice(f"--resume: there is no checkpoint of {target} on the hub, so the run starts anew")
 
 
 def _push_again(
@@ -125,8 +122,6 @@ def _push_again(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """The model is trained and lies on this machine alone: try to push it again, ever more rarely."""
-    from autotrain.hub.push import push_run
-
     reason = outcome.reason
     for seconds in PUSH_AGAIN_SECONDS:
         log.error(f"{reason}\nthe model lies on this machine alone; trying again in {seconds / 60:.0f} min")
