@@ -15,6 +15,7 @@ QWEN2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L
 CORPUS = [
     "the quick brown fox jumps over the lazy dog and then the dog sleeps in the warm sun",
     "what is two plus two? it's 4.  yes\n\n  it is\tso, isn't it: f(x) = x + 1;\n    return x",
+    "one.\n/two.\n/three\nfour,\nfive;\n\n/six\n",
     "caf\u00e9 cre\u0300me na\u00efve \u4f60\u597d \U0001f600 \u00a0 non-breaking",
 ]
 
@@ -45,15 +46,22 @@ def split(rule, behavior="isolated"):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(rule), behavior), byte_level(use_regex=False)])
 
 
+GPT4O = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+    r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
 KNOWN = {
     "gpt2": lambda: make(byte_level()),
     "digits": lambda: make(pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level()])),
     "qwen2": lambda: make(split(QWEN2), normalizer=normalizers.NFC()),
     "overlapping tokens": lambda: make(byte_level(), added=["<|im_start|>x", "x1", "1,", "''"]),
+    "gpt4o": lambda: make(split(GPT4O)),
     "llama3": lambda: make(split(QWEN2.replace(r"\p{N}|", r"\p{N}{1,3}|"))),
 }
-odd = " \n\t.,'x1\u00a0\u3000\u0301\u00e9\u4f60\U0001f600\u0300"
-longer = ("  ", "\n ", " \n", "<|im_start|>", "<|im_end|>\n", "'s", "</s>", "12345", " fox", "\x1c ", "\r\n")
+odd = " \n\t.,/'x1\0\u00a0\u3000\u0301\u00e9\u4f60\U0001f600\u0300"
+longer = ("  ", "\n ", " \n", "<|im_start|>", "<|im_end|>\n", "'s", "</s>", "12345", " fox", "\x1c ", "\r\n", ".\n/")
 pieces = st.sampled_from([*CORPUS, *odd, *longer])
 texts = st.lists(pieces | st.text(max_size=4), max_size=12).map("".join)
 
@@ -126,4 +134,4 @@ def test_words_are_forgotten_when_there_are_too_many(monkeypatch):
         text = " ".join(map(str, range(start, start + 40)))
         (encoded,) = encoder.encode([Marked(text, ((0, len(text)),))])
         assert encoded.ids.tolist() == tokenizer(text)["input_ids"]
-    assert len(encoder._ids) < 100
+    assert len(encoder._words) < 100

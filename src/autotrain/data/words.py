@@ -7,27 +7,42 @@ left to the library, and so is text of which most pieces are new, as in language
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain, filterfalse, pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, models
 
 from autotrain.data.marked import Encoded, Marked
+from autotrain.data.word_table import IdsOfWords, WordNumbers
 
 _MAX_WORDS = 300_000
-_JOINED_WORDS = 1000
+_JOINED_WORDS = 200
 _MAX_NEW_SHARE = 0.5  # of the characters of a window; above, looking up costs more than it saves
-# These stand in no text that is cut.
-_MARK, _BORDER = "\0", "\1"
+_FEW_CHARACTERS = 100_000
+# Ends a part of a text; stands in no text that is cut.
+_END = "\0"
+
+
 # A cut is before a space that follows anything but white space.
 _CUT = re.compile(r"(?<=\S) ")
-_SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
-    map(chr, range(0x2000, 0x200B))
-)
-_BEFORE_NO_CUT = tuple((space, space + " ") for space in _SPACES)
-_BEFORE_NO_CUT_ASCII = tuple(pair for pair in _BEFORE_NO_CUT if pair[0].isascii())
+_SPACES = tuple(character.encode() for character in map(chr, range(0x3001)) if character.isspace())
+
+
+def _ends_of_spaces() -> np.ndarray:
+    """(256, 256) bool: whether two bytes end as white space does.  Of ASCII, only the last one counts."""
+    are_ends = np.zeros((256, 256), np.bool_)
+    for space in _SPACES:
+        are_ends[slice(None) if len(space) == 1 else space[-2], space[-1]] = True
+    return are_ends
+
+
+_ENDS_SPACE = _ends_of_spaces()
+# Another is after a newline between anything but white space: only GPT-4o's rule has a match that may go on, into a slash.
+_MAY_GO_ON = np.isin(np.arange(256), [space[0] for space in (*_SPACES, b"/")])
 # Rules of which no match goes from something else into a space: GPT-2's, and those of Llama 3, Qwen 2 and GPT-4o.
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _KNOWN_RULES = frozenset(
@@ -83,107 +98,162 @@ class WordEncoder:
         self._backend: Tokenizer = tokenizer.backend_tokenizer
         self._added = tuple(self._backend.get_added_tokens_decoder().values())
         # Tokens of which each occurrence is one: the text is cut around them, too.
-        self._specials: frozenset[str] | None = None
-        self._ends_lines = not any("\n" in token.content for token in self._added)
-        self._ids: dict[str, bytes] = {"": b""}  # int32
-        self._is_border: dict[tuple[str, str], bool] = {}
+        self._specials: tuple[bytes, ...] | None = None
+        self._cuts_lines = not any("\n" in token.content for token in self._added)
+        self._words, self._ids = WordNumbers(), IdsOfWords()
+        self._is_border: dict[tuple[int, int], bool] = {}
         self.is_useful = True
 
     def encode(self, texts: Sequence[Marked]) -> list[Encoded | None]:
         """None for a text in which a token stands across the border of a span, or may do."""
         if self._specials is None:
             self._specials = self._find_specials(texts)
-        for known in (self._ids, self._is_border):
-            if len(known) > _MAX_WORDS:
-                known.clear()
-        self._ids[""] = b""
-        cut = [self._cut(marked) for marked in texts]
-        new: set[str] = set()
-        for parts in cut:
-            new.update(filterfalse(self._ids.__contains__, chain.from_iterable(parts or ())))
-        self._learn(new)
-        self.is_useful = sum(map(len, new)) <= _MAX_NEW_SHARE * sum(len(marked.text) for marked in texts)
-        return [None if parts is None else self._encode(marked, parts) for marked, parts in zip(texts, cut, strict=True)]
+        if max(len(self._words), len(self._is_border)) > _MAX_WORDS:
+            self._words, self._ids = WordNumbers(), IdsOfWords()
+            self._is_border.clear()
+        parts = [_Parts.of(some) for some in _few(texts)]
+        cut = partial(_cut, specials=self._specials, cuts_lines=self._cuts_lines)
+        numbers = [self._words.look_up(some.raw, cut(some.raw)) for some in parts]
+        new = self._words.new()
+        self._ids.append(self._learn([word.decode() for word in new]))
+        self.is_useful = sum(map(len, new)) <= _MAX_NEW_SHARE * sum(len(some.raw) for some in parts)
+        return list(chain.from_iterable(map(self._assemble, parts, numbers)))
 
-    def _find_specials(self, texts: Sequence[Marked]) -> frozenset[str]:
+    def _find_specials(self, texts: Sequence[Marked]) -> tuple[bytes, ...]:
         """Added tokens in these texts that overlap with no other: wherever the text has one, it is one token."""
         exact = [token.content for token in self._added if not token.normalized]
         found = [content for content in exact if any(content in marked.text for marked in texts)]
         others = [token.content for token in self._added]
-        return frozenset(one for one in found if not any(_overlap(one, other) for other in others if other != one))
+        return tuple(one.encode() for one in found if not any(_overlap(one, other) for other in others if other != one))
 
-    def _cut(self, marked: Marked) -> list[list[str]] | None:
-        """The pieces before, in and after each span; None if it can't be told where to cut."""
-        text, specials = marked.text, self._specials or ()
-        if _MARK in text or _BORDER in text:
-            return None
-        pairs = _BEFORE_NO_CUT_ASCII if text.isascii() else _BEFORE_NO_CUT
-        has_pairs = any(space in text and pair in text for space, pair in pairs)
-        borders = [0, *chain.from_iterable(marked.spans), len(text)]
-        whole = _BORDER.join([text[first:last] for first, last in pairwise(borders)])
-        whole = _CUT.sub(_MARK + " ", whole) if has_pairs else whole.replace(" ", _MARK + " ")
-        for special in specials:
-            whole = whole.replace(special, _MARK + special + _MARK)
-        return [part.split(_MARK) for part in whole.split(_BORDER)]
-
-    def _learn(self, new: Iterable[str]) -> None:
-        """Encode pieces: those that begin and end as a text may be cut are put into one text, which is faster."""
+    def _learn(self, new: Sequence[str]) -> list[bytes]:
+        """The ids of words: those that begin and end as a text may be cut are put into one text, which is faster."""
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = False
-        words, others = list[str](), list[str]()
-        for piece in new:
-            (words if piece[0] == " " and not piece[-1].isspace() else others).append(piece)
-        for number in range(0, len(words), _JOINED_WORDS):
-            self._learn_joined(words[number : number + _JOINED_WORDS])
+        joined = [word for word in new if word[0] == " " and not word[-1].isspace()]
+        others = list(set(new).difference(joined))
         encodings = self._backend.encode_batch_fast(others, add_special_tokens=False)
-        self._ids.update((one, _as_bytes(encoding.ids)) for one, encoding in zip(others, encodings, strict=True))
+        ids = {word: _as_bytes(encoding.ids) for word, encoding in zip(others, encodings, strict=True)}
+        for number in range(0, len(joined), _JOINED_WORDS):
+            some = joined[number : number + _JOINED_WORDS]
+            ids.update(zip(some, self._learn_joined(some), strict=True))
+        return [ids[word] for word in new]
 
-    def _learn_joined(self, words: Sequence[str]) -> None:
+    def _learn_joined(self, words: Sequence[str]) -> list[bytes]:
         encoding = self._backend.encode("".join(words), add_special_tokens=False)
         ids = _as_bytes(encoding.ids)
         token_ends = np.array([end for _, end in encoding.offsets], np.int64)
         last_tokens = 4 * np.searchsorted(token_ends, np.cumsum([len(word) for word in words]), side="right")
-        start = 0
-        for word, end in zip(words, last_tokens.tolist(), strict=True):
-            self._ids[word] = ids[start:end]
-            start = end
+        return [ids[start:end] for start, end in pairwise([0, *last_tokens.tolist()])]
 
-    def _encode(self, marked: Marked, parts: list[list[str]]) -> Encoded | None:
-        if not self._are_borders([part for part in parts if part != [""]]):
-            return None
-        blobs = [b"".join(map(self._ids.__getitem__, part)) for part in parts]
-        ids = np.frombuffer(b"".join(blobs), np.int32)
-        if marked.spans == ((0, len(marked.text)),):
-            return Encoded(ids, np.ones(len(ids), np.bool_))
-        trained = np.zeros(len(ids), np.bool_)
-        ends = list(accumulate(len(blob) // 4 for blob in blobs))
-        for number in range(1, len(blobs), 2):
-            trained[ends[number - 1] : ends[number]] = True
-        return Encoded(ids, trained)
+    def _assemble(self, parts: "_Parts", numbers: np.ndarray) -> list[Encoded | None]:
+        """numbers: (words,) int32, those of all parts, each with a 0 after it."""
+        ids, word_ends = self._ids.of(numbers)
+        part_ends = np.concatenate([[0], word_ends[numbers == 0]])
+        trained = np.repeat(parts.are_trained, np.diff(part_ends))
+        ends = part_ends[np.cumsum(parts.num_of_text)].tolist()
+        unclear = self._unclear(parts, numbers)
+        return [
+            None if text in unclear else Encoded(ids[start:end], trained[start:end])
+            for text, (start, end) in enumerate(pairwise([0, *ends]))
+        ]
 
-    def _are_borders(self, parts: Sequence[list[str]]) -> bool:
-        """Whether no token stands across two parts.  Each border is looked at by itself."""
-        specials, was_free = self._specials or (), True
-        for before, after in pairwise(parts):
-            head = next(piece for piece in after if piece)
-            tail = next(piece for piece in reversed(before) if piece)
-            is_free = head in specials or tail in specials
-            # A part of one piece, open on both sides, may be joined with both at once.
-            if not is_free and (not self._parts(tail, head) or not (was_free or len(before) > 1)):
-                return False
-            was_free = is_free
-        return True
+    def _unclear(self, parts: "_Parts", numbers: np.ndarray) -> set[int]:
+        """Texts in which a token stands across two parts, or may do, and those without parts.
 
-    def _parts(self, tail: str, head: str) -> bool:
-        # In no known rule does a match go from a line's end into what begins the next one.
-        if self._ends_lines and tail.endswith("\n") and not (head[0].isspace() or tail[-2:-1].isspace()):
+        Each border is looked at by itself.
+        """
+        ends = np.flatnonzero(numbers == 0)
+        num_words = np.diff(ends, prepend=-1) - 1
+        text_of_part = np.repeat(np.arange(len(parts.num_of_text)), parts.num_of_text)
+        filled = np.flatnonzero(num_words)
+        is_inside = text_of_part[filled[1:]] == text_of_part[filled[:-1]]
+        before, after = filled[:-1][is_inside], filled[1:][is_inside]
+        tails, heads = numbers[ends[before] - 1], numbers[ends[after] - num_words[after]]
+        specials = [self._words.number(special) for special in self._specials or ()]
+        is_free = np.isin(tails, specials) | np.isin(heads, specials)
+        # A part of one word, open on both sides, may be joined with both at once.
+        is_unclear = ~is_free & (num_words[before] == 1)
+        is_unclear[1:] &= ~is_free[:-1] & (before[1:] == after[:-1])
+        is_unclear[:1] = False
+        asked = np.flatnonzero(~is_free)
+        are_parted = map(self._parts, tails[asked].tolist(), heads[asked].tolist())
+        is_unclear[asked] |= ~np.fromiter(are_parted, np.bool_, len(asked))
+        return {*text_of_part[before[is_unclear]].tolist(), *np.flatnonzero(parts.num_of_text == 0).tolist()}
+
+    def _parts(self, tail: int, head: int) -> bool:
+        """Whether no token stands across the border between two words."""
+        if (tail, head) not in self._is_border:
+            self._is_border[tail, head] = self._finds_border(tail, head)
+        return self._is_border[tail, head]
+
+    def _finds_border(self, tail: int, head: int) -> bool:
+        before, after = self._words[tail].decode(), self._words[head].decode()
+        is_lone_newline = before.endswith("\n") and not before[-2:-1].isspace()
+        if self._cuts_lines and is_lone_newline and not (after[0].isspace() or after[0] == "/"):
             return True
-        key = tail, head
-        if key not in self._is_border:
-            whole = self._backend.encode(tail + head, add_special_tokens=False).ids
-            self._is_border[key] = _as_bytes(whole) == self._ids[tail] + self._ids[head]
-        return self._is_border[key]
+        whole = self._backend.encode(before + after, add_special_tokens=False).ids
+        return whole == self._ids.of(np.array([tail, head]))[0].tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Texts, cut at the borders of their spans.
+
+    raw: all parts, a byte 0 after each.  are_trained: (parts,) bool.  num_of_text: (texts,) int64, 0 for a text that has a
+    byte 0 itself.
+    """
+
+    raw: bytes
+    are_trained: np.ndarray
+    num_of_text: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[Marked]) -> "_Parts":
+        parts, are_trained, num_of_text = list[str](), list[bool](), list[int]()
+        for marked in texts:
+            text, spans = marked.text, marked.spans
+            if _END in text:
+                num_of_text.append(0)
+                continue
+            borders = [0, *chain.from_iterable(spans), len(text)]
+            parts += [text[first:last] for first, last in pairwise(borders)]
+            are_trained += [False, *(True, False) * len(spans)]
+            num_of_text.append(len(borders) - 1)
+        raw = _END.join([*parts, ""]).encode()
+        return cls(raw, np.array(are_trained, np.bool_), np.array(num_of_text, np.int64))
+
+
+def _few(texts: Sequence[Marked]) -> Iterator[Sequence[Marked]]:
+    """Some texts at a time, so that what is computed of them stays in the processor's cache."""
+    first = num_characters = 0
+    for last, marked in enumerate(texts, start=1):
+        num_characters += len(marked.text)
+        if num_characters > _FEW_CHARACTERS or last == len(texts):
+            yield texts[first:last]
+            first, num_characters = last, 0
+
+
+def _cut(raw: bytes, specials: Sequence[bytes], *, cuts_lines: bool) -> np.ndarray:
+    """Where in `raw`, parts with a byte 0 after each, words begin: (words,) int64."""
+    characters = np.frombuffer(raw, np.uint8)
+    starts = np.zeros(len(raw) + 1, np.bool_)
+    starts[0] = True
+    is_end = characters == 0
+    starts[:-1] |= is_end
+    starts[1:] |= is_end
+    # At the beginning, what is before is taken from the end: that is a 0 at least.
+    spaces = np.flatnonzero(characters == ord(" "))
+    starts[spaces[~_ENDS_SPACE[characters[spaces - 2], characters[spaces - 1]]]] = True
+    if cuts_lines:
+        lines = np.flatnonzero(characters == ord("\n"))
+        lines = lines[~_MAY_GO_ON[characters[lines + 1]]]
+        starts[lines[~_ENDS_SPACE[characters[lines - 2], characters[lines - 1]]] + 1] = True
+    for special in specials:
+        ends = np.cumsum(np.fromiter(map(len, raw.split(special)), np.int64)[:-1] + len(special))
+        starts[ends - len(special)] = starts[ends] = True
+    return np.flatnonzero(starts[:-1])
 
 
 def _as_bytes(ids: list[int]) -> bytes:
