@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from autotrain import log
 from autotrain.api import remote, space
 from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, discussion_title
 
@@ -138,25 +137,20 @@ def test_an_uploaded_data_set_is_read_from_its_files(machine):
     assert (machine.folder / "seen").read_text() == 'data-files {"text": "a"}\n'
 
 
-def test_resuming_goes_on_from_what_an_earlier_machine_pushed(machine):
-    machine.hub.add_repo("model", "jo/run", {"README.md": ""}, private=True)
-    pushed = {"checkpoints/checkpoint-7/progress.json": '{"step": 7}', "run.json": '{"resolved": {"total_steps": 9}}'}
-    machine.hub.add_files("model", "jo/run", pushed, revision="checkpoints")
-    machine.resume = True
-    machine.worker = (
-        "assert '--resume' in sys.argv\n"
-        "assert json.loads(pathlib.Path('run/checkpoints/checkpoint-7/progress.json').read_text())['step'] == 7"
-    )
+@pytest.mark.parametrize("resume", [True, False])
+def test_the_worker_is_told_to_resume_if_the_machine_is(machine, resume: bool):
+    machine.resume = resume
+    machine.worker = "leave('finished')\npathlib.Path('options').write_text(str(sys.argv[2:]))"
     assert machine.run().exit_code == 0
-    assert machine.watch.status().step == 7
+    assert (machine.folder / "options").read_text() == str(["--resume"] if resume else [])
 
 
-def test_resuming_without_a_pushed_checkpoint_starts_anew_and_says_so(machine, capfd: pytest.CaptureFixture[str]):
-    machine.resume = True
-    machine.worker = "assert '--resume' not in sys.argv\nleave('finished')"
-    log.start_logging()
+def test_a_container_that_was_started_again_goes_on_where_it_was(machine):
+    machine.worker = "leave('training')\nsys.exit(1)"
+    assert machine.run().exit_code == 1
+    machine.worker = "leave('finished')\npathlib.Path('options').write_text(str(sys.argv[2:]))"
     assert machine.run().exit_code == 0
-    assert "--resume: there is no checkpoint of jo/run on the hub, so the run starts anew" in capfd.readouterr().err
+    assert (machine.folder / "options").read_text() == "['--resume']"
 
 
 def test_a_space_that_cant_be_paused_at_first_is_paused_later(on_space, monkeypatch: pytest.MonkeyPatch):

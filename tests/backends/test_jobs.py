@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hub_double import HubDouble
 
-from autotrain.api.remote import GRACE_SECONDS
+from autotrain.api.remote import GRACE_SECONDS, PUSH_AGAIN_SECONDS
 from autotrain.backends import jobs
 from autotrain.backends.base import Job, Outcome, find_backend
 from autotrain.cloud import follow, stream
@@ -32,7 +32,7 @@ def home(hub: HubDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = tmp_path / "here"
     (folder / "rows").mkdir(parents=True)
     (folder / "rows" / "train.jsonl").write_text('{"text": "a"}\n')
-    (folder / "rows" / "notes.txt").write_text("nobody's business")
+    (folder / "rows" / "notes.txt").write_text("a note beside the data")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("AUTOTRAIN_HOME", str(tmp_path / "home"))
@@ -74,7 +74,7 @@ def test_local_data_go_to_a_private_data_set_and_nothing_else_does(home: Path, h
     data = handover.params.data_path
     assert hub.repositories["dataset", data].private
     assert set(hub.files("dataset", data, handover.data_revision)) - {"README.md", ".gitattributes"} == {"train.jsonl"}
-    assert hub.places_with("nobody's business") == []
+    assert hub.places_with("a note beside the data") == []
 
 
 def test_this_version_of_the_package_is_what_the_job_installs(home: Path, hub: HubDouble):
@@ -98,7 +98,7 @@ def test_a_job_is_bound_and_saves_before_the_hub_ends_it(home: Path, hub: HubDou
     submit(job(max_hours=max_hours), "jobs-t4-small")
     one = started(hub)
     assert read_handover(one.process_environment()).params.max_hours == hours
-    assert one.timeout > hours * 3600 + GRACE_SECONDS
+    assert one.timeout > hours * 3600 + GRACE_SECONDS + sum(PUSH_AGAIN_SECONDS)
 
 
 def test_resuming_is_handed_over(home: Path, hub: HubDouble):
@@ -155,7 +155,7 @@ def test_a_job_that_dies_without_a_word_is_a_failure(home: Path, hub: HubDouble)
 
 def test_a_dry_run_says_what_is_made_and_paid_and_asks_nobody(home: Path, hub: HubDouble):
     text = find_backend("jobs-t4-small").plan(job(username="jo", max_hours=2)).text
-    for said in ("Job of jo on t4-small", "2.75 hours at the latest", "rows/train.jsonl", "model jo/my-run", "0.40 USD"):
+    for said in ("Job of jo on t4-small", "4.00 hours at the latest", "rows/train.jsonl", "model jo/my-run", "0.40 USD"):
         assert said in text
     assert hub.requests == [] and TOKEN not in text
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from autotrain import log
 from autotrain.api import space
@@ -24,17 +23,12 @@ from autotrain.cloud.environment import Handover, read_handover
 from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, end_line
 from autotrain.cloud.upload import fetch_data
 from autotrain.errors import AutoTrainError, HubError, Interrupted, PushError, TrainingError
-from autotrain.hub.checkpoints import pull_run
 from autotrain.hub.client import account, endpoint, open_api, token_of
 from autotrain.hub.push import push_run
 from autotrain.hub.repo import target_of
 from autotrain.project import submit
 from autotrain.run_folder import STOPPED as OUT_OF_TIME
 from autotrain.run_folder import is_run, read_state
-from autotrain.trainers.clm.params import LLMTrainingParams
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 # Where the files of an uploaded data set are laid down, beside the run's folder.
 DATA_FOLDER = "data-files"
@@ -91,30 +85,20 @@ def _train(handover: Handover, watch: Watch) -> End:
     params = handover.params
     folder = Path(params.project_name)
     watch.starts(folder)
-    api = open_api(token_of(params.token))
     if handover.data_revision:
         files = fetch_data(params.data_path, handover.data_revision, Path(DATA_FOLDER), token_of(params.token))
         params = params.model_copy(update={"data_path": str(files)})
-    if handover.resume and not is_run(folder):
-        _fetch_checkpoint(api, params, folder)
     with _time_limit(params.max_hours) as limit:
-        outcome = submit(Job(params, resume=is_run(folder)), "local")
+        # The worker fetches the checkpoint that an earlier machine pushed.
+        outcome = submit(Job(params, resume=handover.resume or is_run(folder)), "local")
     if limit.is_over and outcome.exit_code in _INTERRUPTED:
         return End(FAILED, TrainingError.exit_code, f"it didn't end {GRACE_SECONDS / 60:.0f} min after max_hours")
     if outcome.exit_code == PushError.exit_code:
-        outcome = _push_again(api, handover, folder, outcome, watch)
+        outcome = _push_again(handover, folder, outcome, watch)
     return _end(handover, folder, outcome)
 
 
-def _fetch_checkpoint(api: "HfApi", params: LLMTrainingParams, folder: Path) -> None:
-    """Lay down what an earlier machine pushed, so that the run goes on from there."""
-    target = target_of(params, account(api))
-    if pull_run(target, folder, token_of(params.token), params) is None:
-        log.notice(f"--resume: there is no checkpoint of {target} on the hub, so the run starts anew")
-
-
 def _push_again(
-    api: "HfApi",
     handover: Handover,
     folder: Path,
     outcome: Outcome,
@@ -128,7 +112,8 @@ def _push_again(
         watch.pushes(reason)
         sleep(seconds)
         try:
-            push_run(folder, target_of(handover.params, account(api)), token_of(handover.params.token))
+            token = token_of(handover.params.token)
+            push_run(folder, target_of(handover.params, account(open_api(token))), token)
             return Outcome(outcome.job_id, 0)
         except HubError as problem:
             reason = str(problem)

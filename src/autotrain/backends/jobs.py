@@ -52,8 +52,8 @@ NAMES = (
 )
 # The hub ends every Job after a time; without one said, after half an hour.
 DEFAULT_MAX_HOURS = 24.0
-# What installing, loading and pushing may take on top of max_hours before the hub ends the Job.
-AROUND_TRAINING_SECONDS = 2700
+# What installing, loading, and pushing that has to be tried again may take on top of max_hours, before the hub ends the Job.
+AROUND_TRAINING_SECONDS = 7200
 _PACKAGE, _PACKAGE_REVISION = "AUTOTRAIN_PACKAGE", "AUTOTRAIN_PACKAGE_REVISION"
 _QUIET = {"PYTHONUNBUFFERED": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_QUIET": "1"}
 # Fetches this package from the user's own repository with the token of the environment, and lets it do the rest.

@@ -65,8 +65,8 @@ class JobService:
         return f"{self._api.endpoint}/jobs/{job_id}"
 
     def _state_of(self, job_id: str, job: "JobInfo") -> CloudState:
-        stage = _STAGES.get(str(job.status.stage.value if job.status else ""), RUNNING)
-        detail = str(job.status.message or "") if job.status else ""
+        stage = _STAGES.get(job.status.stage, RUNNING)
+        detail = job.status.message or ""
         if stage == FAILED:
             end = self._end(job_id)
             detail = end.reason if end and end.reason else detail
