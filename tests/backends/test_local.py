@@ -11,7 +11,7 @@ import pytest
 
 from autotrain.backends.base import Job, find_backend
 from autotrain.backends.local import worker_command
-from autotrain.errors import ConfigError, Interrupted, TrainingError, UserError
+from autotrain.errors import ConfigError, Interrupted, PushError, TrainingError, UserError
 from autotrain.params import LLMTrainingParams
 from autotrain.project import AutoTrainProject
 from autotrain.runs import list_runs
@@ -62,7 +62,7 @@ def test_the_command_is_the_worker_module_shielded_from_the_users_folder():
 
 @pytest.mark.parametrize(
     ("ending", "error"),
-    [("sys.exit(2)", UserError), ("sys.exit(1)", TrainingError), ("sys.exit(3)", TrainingError)],
+    [("sys.exit(2)", UserError), ("sys.exit(1)", TrainingError), ("sys.exit(3)", PushError)],
 )
 def test_failure_is_raised(stand_in: StandIn, ending: str, error: type[Exception]):
     stand_in(f"import sys\n{ending}\n")
@@ -129,16 +129,19 @@ def test_a_home_that_cant_be_written_fails_no_run(stand_in: StandIn, tmp_path: P
 
 
 REFUSED = [
-    ({"backend": "spaces-t4-small"}, "not available in this version; use local"),
+    ({"backend": "nvcf-h100x8"}, "not available in this version.*or local"),
     ({"backend": "lokal"}, "did you mean 'local'"),
-    ({"params": params(push_to_hub=True)}, "push_to_hub: this version doesn't upload yet"),
+    ({"params": params(push_to_hub=True)}, "push_to_hub: there is no token"),
     ({"params": params(model="./nowhere")}, "base_model: no folder ./nowhere"),
 ]
 
 
 @pytest.mark.parametrize(("fields", "message"), REFUSED)
-def test_what_cant_run_is_refused_before_a_worker_starts(stand_in: StandIn, tmp_path: Path, fields: dict, message: str):
+def test_what_cant_run_is_refused_before_a_worker_starts(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict, message: str
+):
     stand_in(REPORT)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(UserError, match=message):
         AutoTrainProject(**({"params": params()} | fields)).create()
     assert not (tmp_path / "report.json").exists()

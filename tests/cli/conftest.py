@@ -24,8 +24,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def autotrain(folder: Path, tmp_path: Path) -> Autotrain:
-    """Runs `autotrain ARGUMENTS` there; AUTOTRAIN_HOME is apart."""
+    """Runs `autotrain ARGUMENTS` there; AUTOTRAIN_HOME is apart, and where the hub would be nobody answers."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    clean["HF_ENDPOINT"] = "http://127.0.0.1:9"
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

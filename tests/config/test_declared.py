@@ -27,7 +27,7 @@ def test_a_new_file_is_a_new_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_all_documented_backends_are_known():
     assert len(DOCUMENTED_BACKENDS) == 3 + 14 + 7 + 5 + 4
     assert unavailable_backend("local") is None
-    assert "use local" in (unavailable_backend("dgx-8a100") or "")
+    assert "the nearest that is: spaces-a100-large, or local" in (unavailable_backend("dgx-8a100") or "")
 
 
 def test_trainers_without_an_objective_are_unavailable():
