@@ -97,4 +97,13 @@ def test_no_token_is_kept_in_what_the_double_remembers(hub: HubDouble, api: HfAp
     api.create_repo("nils/model")
     assert hub.requests[-1].headers["authorization"] == "user:nils" and hub.places_with("hf_nils") == []
     api.upload_file(repo_id="nils/model", path_in_repo="run.json", path_or_fileobj=b'{"token": "hf_nils"}')
-    assert hub.places_with("hf_nils") == ["model nils/model: run.json"]
+    sent = [f"POST /api/models/nils/model/{step}/main" for step in ("commit", "preupload")]  # as base64
+    assert hub.places_with("hf_nils") == [*sent, "model nils/model: run.json"]
+
+
+def test_what_was_sent_and_refused_is_looked_through_too(hub: HubDouble, api: HfApi):
+    api.create_repo("nils/model")
+    hub.fail("POST", "/commit/", status=403)
+    with pytest.raises(HfHubHTTPError):
+        api.upload_file(repo_id="nils/model", path_in_repo="a.txt", path_or_fileobj=b"x" * 600 + b"hf_nils")
+    assert hub.places_with("hf_nils") == ["POST /api/models/nils/model/commit/main"]

@@ -1,6 +1,6 @@
 """Finding a repository for a call: what the hub answers to whom about one that is missing, private or gated."""
 
-from hub_double.accounts import Access
+from hub_double.accounts import LIMITED, Access
 from hub_double.protocol import Call, Refused
 from hub_double.store import Commit, Repository
 
@@ -35,7 +35,7 @@ def require(access: Access, permission: str, namespace: str, purpose: str) -> No
         return
     if access.role == "read":
         raise Refused(403, f"You don't have the rights to {purpose}: this is a read token, use one with the write role")
-    if access.role == "fineGrained":
+    if access.role in LIMITED:
         raise Refused(403, f'You don\'t have the rights to {purpose}: the token lacks {permission} for "{namespace}"')
     raise Refused(403, f'You don\'t have the rights to {purpose}: your role in "{namespace}" is read')
 
@@ -49,7 +49,7 @@ def open_gate(call: Call, repository: Repository) -> None:
     if access is None:
         message = f"Access to {repository.kind} {repository.id} is restricted. You must have access to it and be"
         raise Refused(401, f"{message} authenticated to access it. Please log in.", "GatedRepo")
-    if access.role == "fineGrained" and not access.can_read_gated:
+    if access.role in LIMITED and not access.can_read_gated:
         message = "Please enable access to public gated repositories in your fine-grained token settings"
         raise Refused(403, f"{message} to view this repository.", "GatedRepo")
     if access.user.name not in repository.granted:

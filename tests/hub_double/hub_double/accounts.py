@@ -8,6 +8,8 @@ from typing import Any
 from hub_double.protocol import Answer, Call, Refused, as_json, now, route
 
 READING = frozenset({"repo.content.read"})
+LIMITED = frozenset({"fineGrained", "oauth"})
+"""Roles of tokens that can do only what their scopes name."""
 WRITING_ROLES = frozenset({"admin", "write", "contributor"})
 OWN_SCOPES = ("repo.content.read", "repo.write")
 
@@ -24,7 +26,8 @@ class User:
 
 @dataclass
 class Access:
-    """A user through one of their tokens. scopes: namespace -> permissions, for a fine-grained token alone."""
+    """A user through one of their tokens. role: read, write, fineGrained, or oauth for one of a sign-in.
+    scopes: namespace -> permissions, for the last two."""
 
     user: User
     token: str
@@ -41,7 +44,7 @@ class Access:
             return False
         if permission not in READING and self.user.orgs.get(namespace, "write") not in WRITING_ROLES:
             return False
-        if self.role == "fineGrained":
+        if self.role in LIMITED:
             held = self.scopes.get(namespace, frozenset())
             return permission in held or (permission in READING and "repo.write" in held)
         return self.role == "write" or permission in READING
@@ -133,7 +136,9 @@ def whoami(call: Call) -> Answer:
                 }
                 for name, role in user.orgs.items()
             ],
-            "auth": {"type": "access_token", "accessToken": _access_token(access)},
+            "auth": {"type": "oauth"}
+            if access.role == "oauth"
+            else {"type": "access_token", "accessToken": _access_token(access)},
         }
     )
 

@@ -4,10 +4,11 @@ import base64
 import binascii
 import fnmatch
 import json
+import re
 from typing import Any
 
 from hub_double.access import at_revision, writable
-from hub_double.protocol import KIND, REPO, REVISION, Answer, Call, Refused, as_json, route
+from hub_double.protocol import KIND, REPO, REVISION, Answer, Call, Refused, Request, as_json, route
 from hub_double.repositories import LARGE_NAMES
 from hub_double.store import Commit, StoredFile
 
@@ -111,6 +112,16 @@ def commit(call: Call, kind: str, repo_id: str, revision: str) -> Answer:
         call.hub.spaces[repo_id].rebuild()
     address = f"{call.hub.url}/{repository.web_path}/commit/{made.id}"
     return as_json({"success": True, "commitOid": made.id, "commitUrl": address, "hookOutput": ""})
+
+
+def uploaded(request: Request) -> list[bytes]:
+    """The contents that a request carries in base64, whether or not they were taken."""
+    if request.method != "POST" or request.status == "cut" or not re.search("/(commit|preupload)/", request.path):
+        return []
+    values = [json.loads(line) for line in request.body.splitlines() if line.strip()]
+    commits = [value["value"].get("content", "") for value in values if "value" in value]
+    samples = [each.get("sample", "") for value in values for each in value.get("files", [])]
+    return [base64.b64decode(text) for text in (*commits, *samples)]
 
 
 ROUTES = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub_double.access import readable
-from hub_double.accounts import Access, identifier
+from hub_double.accounts import LIMITED, Access, identifier
 from hub_double.protocol import KIND, REPO, Answer, Call, Refused, as_json, now, route
 from hub_double.store import Repository
 
@@ -37,7 +37,7 @@ def _writer(call: Call, repository: Repository) -> Access:
     access = call.signed_in()
     if access.role == "read":
         raise Refused(403, "You don't have the rights to open discussions: this is a read token")
-    if access.role == "fineGrained" and not access.may("discussion.write", repository.namespace):
+    if access.role in LIMITED and not access.may("discussion.write", repository.namespace):
         raise Refused(403, f'The token lacks discussion.write for "{repository.namespace}"')
     return access
 

@@ -8,9 +8,11 @@ from typing import Any, Self
 
 from hub_double import hardware
 from hub_double.accounts import Accounts, User
+from hub_double.commits import uploaded
 from hub_double.discussions import Discussion
 from hub_double.failures import Failure, Failures, Kind
 from hub_double.jobs import Job
+from hub_double.oauth import Grant
 from hub_double.protocol import Request
 from hub_double.server import Server
 from hub_double.spaces import Spaces
@@ -22,7 +24,7 @@ class HubDouble:
 
     url: for HF_ENDPOINT. requests: everything that came in. faults: tracebacks of the double itself; there should be none.
     large_from_bytes: files of this size go through LFS whatever their name. part_bytes: LFS files above it go in parts.
-    page_entries: of one page of a listing."""
+    page_entries: of a page of a listing. person: the user at the browser, who signs in where a Space asks; None: refuses."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -33,6 +35,9 @@ class HubDouble:
         self.spaces_hardware, self.jobs_hardware = hardware.of_spaces(), hardware.of_jobs()
         self.awaited: dict[str, int] = {}
         self.parts: dict[tuple[str, int], bytes] = {}
+        self.buckets: dict[str, dict[str, Any]] = {}
+        self.person: str | None = None
+        self.grants: dict[str, Grant] = {}
         self.requests: list[Request] = []
         self.faults: list[str] = []
         self.large_from_bytes, self.part_bytes, self.page_entries = 10_000_000, 8_000_000, 1000
@@ -157,8 +162,8 @@ class HubDouble:
                 held = [name for name, stored in commit.files.items() if wanted in self.blobs.get(stored.sha256)]
                 places += [f"{repository.kind} {repository.id}: {name}" for name in held]
         for request in list(self.requests):
-            sent: list[Any] = [request.path, request.query, request.headers, request.body.decode("latin-1")]
-            if text in " ".join(str(each) for each in sent):
+            sent = f"{request.path} {request.query} {request.headers}".encode()
+            if any(wanted in each for each in (sent, request.body, *uploaded(request))):
                 places.append(f"{request.method} {request.path}")
         logs = [(f"log of {space.id}", space.logs + space.build_log.lines) for space in self.spaces.values()]
         logs += [(f"log of job {job.id}", job.logs) for job in self.jobs.values()]

@@ -16,6 +16,8 @@ UNSET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_CACHE", "HF_HUB_
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
     """A hub of its own for one test. This process and those that it starts talk to it; nobody is logged in."""
+    from huggingface_hub import close_session
+
     home = tmp_path / "huggingface"
     with HubDouble(tmp_path / "hub") as double:
         settings = {
@@ -32,6 +34,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
             monkeypatch.delenv(name, raising=False)
         _settle_this_process(monkeypatch, double.url, home)
         yield double
+        close_session()
         if double.faults:
             pytest.fail("the double of the hub failed:\n" + "\n".join(double.faults))
 

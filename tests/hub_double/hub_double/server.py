@@ -7,7 +7,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from hub_double import accounts, cards, commits, discussions, files, hardware, jobs, lfs, repositories, spaces
+from hub_double import (
+    accounts,
+    buckets,
+    cards,
+    commits,
+    discussions,
+    files,
+    hardware,
+    jobs,
+    lfs,
+    oauth,
+    repositories,
+    spaces,
+)
 from hub_double.failures import Failure
 from hub_double.protocol import Answer, Call, Refused, Request
 
@@ -17,6 +30,8 @@ if TYPE_CHECKING:
 
 ROUTES = (
     *accounts.ROUTES,
+    *oauth.ROUTES,
+    *buckets.ROUTES,
     *cards.ROUTES,
     *hardware.ROUTES,
     *lfs.ROUTES,
@@ -83,6 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
         """The access that the token gives, and whether the token is known. Masks the header."""
         given = headers.get("authorization")
         if given is None:
+            return None, True
+        if given.startswith("Basic "):  # an application at the sign-in, with its own secret
+            headers["authorization"], headers["x-client"] = "client", given.removeprefix("Basic ")
             return None, True
         access = self.server.hub.accounts.by_token.get(given.removeprefix("Bearer "))
         headers["authorization"] = f"user:{access.user.name if access else '?'}"

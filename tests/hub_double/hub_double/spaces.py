@@ -90,11 +90,12 @@ class Space:
             "CPU_CORES": "2",
             "MEMORY": "16Gi",
         }
-        if front_matter(self.files.get("README.md", b"").decode()).get("hf_oauth"):
+        matter = front_matter(self.files.get("README.md", b"").decode())
+        if matter.get("hf_oauth"):
             given |= {
-                "OAUTH_CLIENT_ID": f"client-of-{name}",
-                "OAUTH_CLIENT_SECRET": f"secret-of-{name}",
-                "OAUTH_SCOPES": "openid profile",
+                "OAUTH_CLIENT_ID": f"client-of-{author}-{name}",
+                "OAUTH_CLIENT_SECRET": f"secret-of-{author}-{name}",
+                "OAUTH_SCOPES": " ".join(["openid", "profile", *(matter.get("hf_oauth_scopes") or [])]),
                 "OPENID_PROVIDER_URL": self.hub.url,
             }
         return {**given, **self.variables, **self.secrets}
