@@ -103,9 +103,7 @@ def test_show_says_what_happened_and_what_to_do(autotrain, run: Path):
         ("stopped", "", "stopped: max_hours were over; the model so far was written", "autotrain runs resume 1"),
     ],
 )
-def test_each_ending_has_its_next_command(
-    autotrain, folder: Path, stage: str, message: str, said: str, next_command: str
-):
+def test_each_ending_has_its_next_command(autotrain, folder: Path, stage: str, message: str, said: str, next_command: str):
     run = make_run(folder / "my-run", stage, message)
     found = facts(autotrain("runs", "show", "1").stdout)
     assert (found["stage"], found["next"]) == (said, next_command.format(run))
@@ -115,7 +113,10 @@ def test_a_live_run_is_followed_or_stopped(autotrain, run: Path):
     held = hold(run)
     found = facts(autotrain("runs", "show", "1").stdout)
     held.release()
-    assert (found["stage"], found["next"]) == ("training at step 4 of 9", "autotrain runs logs -f 1, or autotrain runs stop 1")
+    assert (found["stage"], found["next"]) == (
+        "training at step 4 of 9",
+        "autotrain runs logs -f 1, or autotrain runs stop 1",
+    )
     assert "s ago" in found["last sign of life"]
 
 
@@ -242,7 +243,10 @@ def test_resume_of_a_running_run_is_refused(autotrain, run: Path):
     ("change", "message"),
     [
         (lambda run: (run / "training_params.json").unlink(), "doesn't hold its parameters; with its config"),
-        (lambda run: (run / "training_params.json").write_text('{"project_name": "other"}'), "was renamed from other to my-run"),
+        (
+            lambda run: (run / "training_params.json").write_text('{"project_name": "other"}'),
+            "was renamed from other to my-run",
+        ),
     ],
 )
 def test_what_cant_be_resumed_is_explained(autotrain, run: Path, change, message: str):

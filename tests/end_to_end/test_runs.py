@@ -45,7 +45,7 @@ def config(tmp_path: Path, tiny_model: Path, chat_folder: Path) -> Path:
         "project_name": "run",
         "backend": "local-ui",
         "data": {"path": chat_folder.name, "valid_split": "valid"},
-        "params": {"peft": True, "lr": 1e-3, "epochs": 50, "batch_size": 2, "logging_steps": 1, "num_sample_prompts": 1},
+        "params": {"peft": True, "lr": 1e-3, "epochs": 50, "batch_size": 2, "gradient_accumulation": 1, "logging_steps": 1},
     }
     file = tmp_path / "config.yml"
     file.write_text(yaml.safe_dump(values))
@@ -85,7 +85,8 @@ def test_a_run_in_the_background_is_stopped_whole_and_resumed_to_its_end(autotra
     said = state(folder)
     assert said["stage"] == "interrupted" and said["step"] < said["total_steps"] == 600
     assert (folder / "checkpoints" / f"checkpoint-{said['step']}").is_dir()
-    assert "saved, continue with --resume" in autotrain("runs", "logs", "1").stdout
+    assert f"step {said['step']}/600" in autotrain("runs", "logs", "1").stdout
+    assert "saved, continue with --resume" in autotrain("runs", "show", "1").stdout
 
     resumed = autotrain("runs", "resume", "1", "--backend", "local", folder="data")
     assert resumed.returncode == 0, resumed.stderr

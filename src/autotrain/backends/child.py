@@ -37,8 +37,8 @@ def die_with_parent() -> Callable[[], None] | None:
 def wait_for(process: "subprocess.Popen[bytes]") -> int:
     """Wait for the worker and return its exit code, 128 + n if signal n ended it.
 
-    The first SIGINT or SIGTERM is passed on, and the worker saves and leaves; the second ends it at once.  Ctrl-Z pauses both,
-    and both go on together.
+    The first SIGINT or SIGTERM is passed on, and the worker saves and leaves; the second ends it at once.
+    Ctrl-Z pauses both, and both go on together.
     """
     with _forwarding(process):
         code = process.wait()

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from autotrain.cloud.follow import Followed, follow
+from autotrain.cloud.report import read_end_line
 from autotrain.cloud.service import Service, open_service
 from autotrain.errors import AutoTrainError
 from autotrain.hub.client import token_of
@@ -40,15 +42,25 @@ def ask(entry: Entry) -> Run:
     return Run(entry, seen.stage, seen.step, seen.total_steps, seen.loss, seen.detail)
 
 
-def lines_of(entry: Entry, *, follow: bool, last: int | None) -> Iterable[str]:
-    """The log of a run, or its `last` lines, and with `follow` those that come.  Raises HubError."""
-    lines = _service(entry).logs(_cloud(entry).job_id, follow)
-    return lines if last is None or follow else deque(lines, maxlen=last)
+def lines_of(entry: Entry, last: int | None) -> Iterator[str]:
+    """The log of a run, or its `last` lines.  Raises HubError."""
+    lines = _service(entry).logs(_cloud(entry).job_id, False)
+    for line in lines if last is None else deque(lines, maxlen=last):
+        end = read_end_line(line)
+        yield " ".join(filter(None, (f"{end.stage}:" if end.reason else end.stage, end.reason, end.url))) if end else line
 
 
-def stop(entry: Entry) -> None:
-    """Stop a run in the cloud.  Raises HubError."""
+def follow_to_end(entry: Entry) -> Followed:
+    """Write the log of a run as it comes, until it is over, and see to it that it then costs nothing any more."""
+    followed = follow(_service(entry), _cloud(entry).job_id, str(entry.id))
+    ask(entry)
+    return followed
+
+
+def stop(entry: Entry) -> Run:
+    """Stop a run in the cloud; where it stands then.  Raises HubError."""
     _service(entry).stop(_cloud(entry).job_id)
+    return ask(entry)
 
 
 def remove(entry: Entry) -> None:

@@ -40,11 +40,11 @@ def launch(config: Config, args: argparse.Namespace) -> int:
     from autotrain.project import submit, warn_of_autotrain_advanced
 
     warn_of_autotrain_advanced()
-    outcome = submit(job, config.backend, agrees=lambda: args.yes or _agrees())
+    outcome = submit(job, config.backend, agrees=lambda: args.yes or agrees())
     return outcome.exit_code or 0
 
 
-def _agrees() -> bool:
+def agrees() -> bool:
     """Ask, where somebody is there to answer."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from autotrain import log
-from autotrain.errors import ConfigError, RunFolderError
+from autotrain.errors import ConfigError, HubError, RunFolderError
 from autotrain.run_folder import FINISHED
 from autotrain.runs import Entry, Run, look_at
 from autotrain.runs.logs import follow, log_file, read_lines
@@ -33,10 +33,7 @@ def logs(args: argparse.Namespace) -> int:
     """Write a run's log, with --follow until it ends."""
     entry = find_entry(args.run)
     if entry.cloud:
-        from autotrain.cli.cloud_runs import lines_of
-
-        _write(lines_of(entry, follow=args.follow, last=args.lines))
-        return 0
+        return _cloud_logs(entry, args)
     if args.follow:
         _write(follow(entry, args.lines))
         return 0
@@ -44,6 +41,20 @@ def logs(args: argparse.Namespace) -> int:
     if file is None:
         raise RunFolderError(f"{entry.name}: no log in {entry.folder}, and none of its output was kept")
     _write(read_lines(file, args.lines))
+    return 0
+
+
+def _cloud_logs(entry: Entry, args: argparse.Namespace) -> int:
+    from autotrain.cli.cloud_runs import follow_to_end, lines_of
+
+    if not args.follow:
+        _write(lines_of(entry, args.lines))
+        return 0
+    followed = follow_to_end(entry)
+    if followed.exit_code is None and followed.reason:
+        return HubError.exit_code  # it was said already
+    if followed.reason:
+        sys.stdout.write(f"{entry.name}: {log.mask(followed.reason)}\n")
     return 0
 
 
@@ -57,8 +68,8 @@ def stop(args: argparse.Namespace) -> int:
     if entry.cloud:
         from autotrain.cli.cloud_runs import stop as stop_in_cloud
 
-        stop_in_cloud(entry)
-        sys.stdout.write(f"{entry.name}: {entry.backend} was told to stop {entry.cloud.job_id}\n")
+        after = stop_in_cloud(entry)
+        sys.stdout.write(f"{entry.name}: {entry.cloud.job_id} was told to stop; {_stage_text(after)}{_go_on(after)}\n")
         return 0
     grace_seconds = 0 if args.now else args.grace
     if grace_seconds:
@@ -105,9 +116,11 @@ def resume(args: argparse.Namespace) -> int:
         raise ConfigError(f"--detach: for runs in the cloud; with {backend} write --backend local-ui instead")
     os.chdir(entry.folder.parent)  # relative paths in the parameters begin there
     from autotrain.backends.base import Job
+    from autotrain.cli.launch import agrees
     from autotrain.project import submit
 
-    return submit(Job(params, resume=True, detach=args.detach), backend).exit_code or 0
+    job = Job(params, resume=True, detach=args.detach)
+    return submit(job, backend, agrees=lambda: args.yes or agrees()).exit_code or 0
 
 
 def _now(entry: Entry) -> Run:

@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         found[name] = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         found[name].add_argument("run", metavar="RUN", help="number or name from the list, or the run's folder")
     found["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
-    found["logs"].add_argument("-n", "--lines", type=positive_int, metavar="N", help="begin with the last N lines")
+    found["logs"].add_argument(
+        "-n", "--lines", type=positive_int, metavar="N", help="begin with the last N lines (not with -f in the cloud)"
+    )
     found["stop"].add_argument(
         "--grace",
         type=positive_int,
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     found["rm"].add_argument("--yes", action="store_true", help="don't ask before deleting")
     found["resume"].add_argument("--backend", metavar="NAME", help="where to go on (default: where it was started)")
     found["resume"].add_argument("--detach", action="store_true", help="cloud: don't wait for the run")
+    found["resume"].add_argument("--yes", action="store_true", help="cloud: start without asking on the terminal")
 
 
 def run(args: argparse.Namespace) -> int:

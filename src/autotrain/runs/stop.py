@@ -2,9 +2,10 @@
 
 import signal
 import time
+from collections.abc import Mapping
 
 from autotrain.errors import RunFolderError, TrainingError
-from autotrain.runs.processes import belonging_to, is_there, kill_all, send
+from autotrain.runs.processes import Process, belonging_to, is_there, kill_all, send
 from autotrain.runs.registry import Entry
 from autotrain.runs.stages import worker_of
 
@@ -16,8 +17,8 @@ _CHILDREN_SECONDS = 3.0
 def stop(entry: Entry, grace_seconds: float) -> bool:
     """Ask the worker to save and leave (SIGTERM); after `grace_seconds` end it, and in any case all that it started.
 
-    Returns whether it left by itself.  Raises RunFolderError if there's no worker that can be stopped from here,
-    TrainingError if the system can't end it.
+    0 seconds: end it at once, unasked.  Returns whether it left by itself.
+    Raises RunFolderError if there's no worker that can be stopped from here, TrainingError if the system can't end it.
     """
     worker = worker_of(entry)
     if worker is None:
@@ -26,22 +27,30 @@ def stop(entry: Entry, grace_seconds: float) -> bool:
         )
     known = belonging_to(worker)
     try:
-        send(worker, signal.SIGTERM)
-        for process in known.values():
-            if process.is_paused:
-                send(process, signal.SIGCONT)  # a paused process takes no signal but this and SIGKILL
+        if grace_seconds > 0:
+            known = _let_leave(worker, known, grace_seconds)
+        has_left = not is_there(worker)
+        left = kill_all(worker, known)
     except PermissionError as problem:
         raise RunFolderError(f"{entry.name}: process {worker.pid} is somebody else's; ask them to stop it") from problem
-    end = time.monotonic() + grace_seconds
-    while is_there(worker) and time.monotonic() < end:
-        time.sleep(_POLL_SECONDS)
-        known = belonging_to(worker, known.values())
-    has_left = not is_there(worker)
-    end = time.monotonic() + _CHILDREN_SECONDS
-    while has_left and time.monotonic() < end and (known := belonging_to(worker, known.values())):
-        time.sleep(_POLL_SECONDS)
-    left = kill_all(worker, known)
     if left:
         numbers = ", ".join(str(pid) for pid in left)
         raise TrainingError(f"{entry.name}: the system can't end process {numbers}; it waits for a device or a disk")
     return has_left
+
+
+def _let_leave(worker: Process, known: Mapping[int, Process], grace_seconds: float) -> Mapping[int, Process]:
+    """Ask the worker to save and leave, and wait for it and what it started.  Returns what is then known to belong to it."""
+    send(worker, signal.SIGTERM)
+    for process in known.values():
+        if process.is_paused:
+            send(process, signal.SIGCONT)  # a paused process takes no signal but this and SIGKILL
+    end = time.monotonic() + grace_seconds
+    while is_there(worker) and time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)
+        known = belonging_to(worker, known.values())
+    end = time.monotonic() + _CHILDREN_SECONDS
+    while not is_there(worker) and known and time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)
+        known = belonging_to(worker, known.values())
+    return known
