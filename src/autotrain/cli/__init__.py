@@ -28,6 +28,7 @@ COMMANDS = MappingProxyType(
         "generate": Command("autotrain.cli.generate", "answer the prompts of a file"),
         "score": Command("autotrain.cli.score", "score the answers of a file with a reward model"),
         "runs": Command("autotrain.cli.runs", "list runs; show, follow, stop, resume or remove one"),
+        "push": Command("autotrain.cli.push", "upload a finished run to the Hugging Face Hub"),
         "tools": Command("autotrain.cli.tools", "merge an adapter into its base model"),
         "api": Command("autotrain.cli.api", "on a machine in the cloud: run what its environment says"),
         "schema": Command("autotrain.cli.schema", "print all parameters as JSON Schema or Markdown"),

@@ -68,9 +68,7 @@ def _what_would_be_pushed(params: LLMTrainingParams) -> list[str]:
     if not (params.push_to_hub or params.push_checkpoints):
         return []
     what = " and ".join(
-        name
-        for name, is_on in (("the result", params.push_to_hub), ("checkpoints", params.push_checkpoints))
-        if is_on
+        name for name, is_on in (("the result", params.push_to_hub), ("checkpoints", params.push_checkpoints)) if is_on
     )
     owner = params.username or "<owner of the token>"
     kind = "private" if params.hub_private else "public"

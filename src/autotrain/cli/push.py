@@ -19,8 +19,12 @@ NOBODY = "YOU"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `autotrain push`."""
     parser.add_argument("run", metavar="RUN", help="folder of a finished run or of a model, or a run's name or number")
-    parser.add_argument("--repo", metavar="NAME/REPO", help="where to (default: where it went before, or as its config says)")
-    parser.add_argument("--public", action="store_true", help="everyone may see it (default: as its config says, or private)")
+    parser.add_argument(
+        "--repo", metavar="NAME/REPO", help="where to (default: where it went before, or as its config says)"
+    )
+    parser.add_argument(
+        "--public", action="store_true", help="everyone may see it (default: as its config says, or private)"
+    )
     parser.add_argument("--revision", metavar="BRANCH", help="branch to push to, made if absent (default: the main one)")
     parser.add_argument("--dry-run", "--dry_run", action="store_true", help="show what would be uploaded where, and stop")
 

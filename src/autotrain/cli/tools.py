@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
         return 1
     if args.push_to_hub:
         raise ConfigError(
-            "--push-to-hub isn't in this version; merge into --output-folder, then upload that: hf upload REPO FOLDER"
+            "--push-to-hub isn't in this version; merge into --output-folder, then push that: "
+            "autotrain push FOLDER --repo NAME/REPO"
         )
     if not args.output_folder:
         raise ConfigError("--output-folder is needed: a new folder for the merged model")

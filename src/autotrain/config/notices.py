@@ -7,6 +7,7 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 _LORA = ("lora_r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "use_dora", "merge_adapter", "quantization")
 _VALIDATION = ("eval_strategy", "eval_steps", "early_stopping_patience", "num_sample_prompts")
+_HUB = ("username", "hub_private", "hub_revision")
 _OWN_ATTENTION = "is not used; this project's own attention, which needs no padding, is used instead"
 _SMOOTHED = frozenset({"sigmoid", "sigmoid_norm", "robust", "aot", "exo_pair"})
 _WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "greedy")
@@ -15,7 +16,7 @@ _WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau", "greedy")
 _RULES: tuple[tuple[tuple[str, ...], Callable[[LLMTrainingParams], bool], str], ...] = (
     (_LORA, lambda params: not params.peft, "has no effect without peft: true"),
     (_VALIDATION, lambda params: params.valid_split is None, "has no effect without a valid_split"),
-    (("username",), lambda params: not params.push_to_hub, "has no effect without push_to_hub: true"),
+    (_HUB, lambda params: not (params.push_to_hub or params.push_checkpoints), "has no effect without push_to_hub: true"),
     (("use_flash_attention_2", "unsloth"), lambda params: True, _OWN_ATTENTION),
     (("padding",), lambda params: True, "only goes into the saved tokenizer; training doesn't depend on it"),
     (("distributed_backend",), lambda params: True, "has no effect; this version trains on one device"),

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from autotrain.errors import RunFolderError
+from autotrain.hub.card import with_address
+from autotrain.hub.repo import Target
 from autotrain.run_folder import METRICS_FILE, RUN_FILE, TENSORBOARD, read_json
 from autotrain.trainers.clm.params import PARAMS_FILE
 
@@ -68,14 +70,20 @@ def may_go(path: str) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def uploads(folder: Path) -> list[Upload]:
+def uploads(folder: Path, target: Target | None = None) -> list[Upload]:
     """All that goes to the hub of the run or model in `folder`, sorted by name.
 
-    Raises RunFolderError if it holds no whole model.
+    target: where it goes, which the card's lines then name.  Raises RunFolderError if it holds no whole model.
     """
     check_complete(folder)
     known = _known_paths(folder)
-    return [Upload(path, _content(folder / path, known)) for path in sorted(_paths(folder)) if may_go(path)]
+    files = [Upload(path, _content(folder / path, known)) for path in sorted(_paths(folder)) if may_go(path)]
+    return [_addressed(file, target) if target and file.path == CARD else file for file in files]
+
+
+def _addressed(card: Upload, target: Target) -> Upload:
+    text = card.content.decode() if isinstance(card.content, bytes) else card.content.read_text(encoding="utf-8")
+    return Upload(card.path, with_address(text, target.repo_id, target.revision).encode())
 
 
 def _paths(folder: Path) -> Iterable[str]:

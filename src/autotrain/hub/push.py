@@ -39,7 +39,7 @@ def push_run(folder: Path, target: Target, token: str | None) -> Pushed:
     where it went.  Raises RunFolderError if it holds no whole model or is being written to, HubError if it fails.
     """
     with held(folder):
-        files = uploads(folder)
+        files = uploads(folder, target)
         check_no_secret(files, token)
         api = open_api(token)
         retrying(f"making {target}", lambda: create(api, target))
