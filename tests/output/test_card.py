@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
+from hub_double import HubDouble
+from huggingface_hub import ModelCard, metadata_load
 
 from autotrain.base_models import find_model
+from autotrain.hub.card import with_address
 from autotrain.output.card import write_card
+from autotrain.output.curve import write_curve
 from autotrain.output.merge import merge_adapter
 from autotrain.output.save import save_result
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -67,7 +71,7 @@ def test_the_card_says_what_the_run_was(base: Path, train: Callable[..., Any], t
     folder = save(trained, tmp_path / "my-run")
     card = write_card(folder, trained.params, RUN).read_text(encoding="utf-8")
     fields = front_matter(card)
-    assert fields["tags"] == ["autotrain", "text-generation", "peft", "lora"]
+    assert fields["tags"] == ["autotrain", "text-generation-inference", "text-generation", "peft", "lora"]
     assert fields["library_name"] == "peft"
     assert fields["pipeline_tag"] == "text-generation"
     assert fields["license"] == "other"
@@ -109,6 +113,104 @@ def test_every_fact_of_a_run_is_optional(tmp_path: Path) -> None:
     fields = front_matter(write_card(tmp_path, params, {}).read_text(encoding="utf-8"))
     assert fields["base_model"] == "owner/name"
     assert fields["datasets"] == ["owner/data"]
+
+
+def card_of(folder: Path, run: dict[str, Any] | None = None, **fields: Any) -> str:
+    params = LLMTrainingParams(**{"data_path": "my-data.csv", "project_name": "p", **fields})
+    return write_card(folder, params, run or {}).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("trainer", ["sft", "reward", "dpo"])
+def test_the_hubs_own_client_accepts_the_front_matter(tmp_path: Path, trainer: str) -> None:
+    run = {**RUN, "evaluation": {"accuracy": 0.75}} if trainer == "reward" else RUN
+    text = card_of(tmp_path, run, trainer=trainer, model="owner/name", data_path="owner/data", valid_split="main:test")
+    card = ModelCard(text)
+    again = yaml.safe_load(card.data.to_yaml())
+    assert again == metadata_load(tmp_path / "README.md") == front_matter(text)
+    assert card.data.base_model == "owner/name"
+    assert card.data.datasets == ["owner/data"]
+    results = {result.metric_type: result for result in card.data.eval_results or ()}
+    assert results["loss"].metric_value == 1.5
+    assert (results["loss"].dataset_config, results["loss"].dataset_split) == ("main", "test")
+    assert ("accuracy" in results) is (trainer == "reward")
+
+
+def test_results_on_data_that_others_cannot_see_are_no_model_index(tmp_path: Path) -> None:
+    (tmp_path / "my-data.csv").write_text("text\nx\n")
+    text = card_of(tmp_path, RUN, model="owner/name", data_path=str(tmp_path / "my-data.csv"), valid_split="valid")
+    assert "model-index" not in front_matter(text)
+    assert "datasets" not in front_matter(text)
+    assert "1.5000" in text
+
+
+def test_the_licence_and_the_origin_of_a_local_base_are_carried_over(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    (base / "README.md").write_text(
+        "---\nlicense: other\nlicense_name: our-licence\nlicense_link: https://example.org/l\nbase_model: acme/first\n---\n"
+    )
+    text = card_of(tmp_path, model=str(base))
+    fields = front_matter(text)
+    assert (fields["license"], fields["license_name"], fields["license_link"]) == (
+        "other",
+        "our-licence",
+        "https://example.org/l",
+    )
+    assert (fields["base_model"], fields["base_model_relation"]) == ("acme/first", "finetune")
+    assert "[our-licence](https://example.org/l), is carried over" in text
+    assert "`base`, which is made from [acme/first](https://huggingface.co/acme/first)" in text
+
+
+def test_a_card_without_a_known_licence_says_so(tmp_path: Path) -> None:
+    text = card_of(tmp_path, model="owner/name")
+    assert front_matter(text)["license"] == "other"
+    assert "The licence of the base model isn't known here" in text
+
+
+def test_the_licence_of_a_hub_model_is_asked_of_the_hub(hub: HubDouble, tmp_path: Path) -> None:
+    files = {"config.json": "{}", "README.md": "---\nlicense: other\nlicense_name: x\nlicense_link: LICENSE\n---\n"}
+    hub.add_repo("model", "owner/name", files=files)
+    fields = front_matter(card_of(tmp_path, model="owner/name"))
+    assert fields["license_link"] == "https://huggingface.co/owner/name/blob/main/LICENSE"
+    hub.fail("GET", "/api/models/", status=500, times=None)
+    assert front_matter(card_of(tmp_path, model="owner/other"))["license"] == "other"
+
+
+def test_the_hub_accepts_the_card(hub: HubDouble, tmp_path: Path) -> None:
+    ModelCard(card_of(tmp_path, RUN, model="owner/name", data_path="owner/data", valid_split="test")).validate()
+
+
+def test_defect_43_a_reward_models_card_has_the_task_of_one(tmp_path: Path) -> None:
+    fields = front_matter(card_of(tmp_path, trainer="reward", model="owner/name"))
+    assert fields["pipeline_tag"] == "text-classification"
+    assert fields["tags"] == ["autotrain", "text-classification", "reward-model"]
+
+
+def test_the_loss_curve_is_shown_where_there_is_one(tmp_path: Path) -> None:
+    assert "loss_curve.svg" not in card_of(tmp_path)
+    write_curve(tmp_path, [{"step": 1, "loss": 2.0}])
+    assert "![Training and validation loss over the optimizer steps](loss_curve.svg)" in card_of(tmp_path)
+
+
+def test_an_adapter_on_a_base_that_only_we_have_says_so(base: Path, train: Callable[..., Any], tmp_path: Path) -> None:
+    trained = train(base)
+    folder = save(trained, tmp_path / "my-run")
+    assert "without it the adapter can't be used" in write_card(folder, trained.params, RUN).read_text(encoding="utf-8")
+
+
+def test_the_lines_of_a_model_with_code_of_its_own_say_so(tmp_path: Path) -> None:
+    code = python_block(card_of(tmp_path, model="owner/name", trust_remote_code=True))
+    assert 'AutoModelForCausalLM.from_pretrained(folder, dtype="auto", trust_remote_code=True)' in code
+    assert "AutoTokenizer.from_pretrained(folder, trust_remote_code=True)" in code
+    (tmp_path / "config.json").write_text('{"auto_map": {}}')
+    assert "trust_remote_code=True" in python_block(card_of(tmp_path, model="owner/name"))
+
+
+def test_on_the_hub_the_lines_name_the_repository(tmp_path: Path) -> None:
+    text = with_address(card_of(tmp_path, model="owner/name"), "nils/p")
+    assert 'folder = "nils/p"' in python_block(text)
+    assert f"hf download nils/p --local-dir {tmp_path.name}\nautotrain chat {tmp_path.name}" in text
 
 
 def test_no_token_and_no_home_folder_reach_the_card(tmp_path: Path) -> None:

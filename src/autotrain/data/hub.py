@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, cast
 
 from autotrain import log
 from autotrain.data.locate import HubSplit, describe_missing
 from autotrain.data.read import Rows
 from autotrain.errors import DataError
+from autotrain.hub.look import look_at_data_set, offline
 from autotrain.types import Origin, Row
 
 
@@ -28,12 +30,18 @@ class HubRows:
 
 
 def _load(where: HubSplit) -> Any:
+    log.notice(f"{where.name} is no local file or folder: it is taken from the Hugging Face Hub, or from its cache here")
+    seen = look_at_data_set(where.name, describe_missing(where.name))
+    with nullcontext() if seen else offline():
+        return _load_seen(where)
+
+
+def _load_seen(where: HubSplit) -> Any:
     import datasets
     from datasets.exceptions import DatasetNotFoundError
 
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    log.notice(f"{where.name} is no local file or folder: it is taken from the Hugging Face Hub, or from its cache here")
     try:
         return datasets.load_dataset(where.name, where.config, split=where.split, token=os.environ.get("HF_TOKEN"))
     except DatasetNotFoundError as error:

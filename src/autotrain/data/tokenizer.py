@@ -6,14 +6,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import HTTPError
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 from transformers import AddedToken, AutoTokenizer
 
 from autotrain import log
-from autotrain.base_models import ModelSource, allows_remote_code
+from autotrain.base_models import ModelSource, code_refusal
 from autotrain.data.chat import ChatTemplate
 from autotrain.data.templates import BOS, OWN_TEMPLATES, TEMPLATE_TOKENS, check_chat_template
 from autotrain.errors import ConfigError, ModelError
+from autotrain.hub.client import fault_of
+from autotrain.hub.look import reaching
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 
@@ -67,12 +70,15 @@ def load_tokenizer(
 def _load(source: ModelSource) -> Any:
     token = os.environ.get("HF_TOKEN")
     try:
-        return AutoTokenizer.from_pretrained(
-            source.path, **source.load_arguments, token=token, trust_remote_code=allows_remote_code()
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        with reaching(source.path):
+            return AutoTokenizer.from_pretrained(source.path, **source.load_arguments, token=token)
+    except (OSError, ValueError, KeyError, ImportError, HTTPError) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
-        raise ModelError(f"base_model: the tokenizer of {source.path} can't be loaded: {' '.join(lines[:3])}") from error
+        if "trust_remote_code" in str(error):
+            raise ModelError(f"base_model: {code_refusal(source.path)}") from error
+        fault = None if Path(source.path).exists() else fault_of(error)
+        why = fault.text if fault else " ".join(lines[:3])
+        raise ModelError(f"base_model: the tokenizer of {source.path} can't be loaded: {why}") from error
 
 
 def _habit(tokenizer: Any) -> tuple[int, ...]:

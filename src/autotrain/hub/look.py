@@ -1,6 +1,5 @@
 """Whether a model or data set on the hub can be had: asked once, with one small request, before anything is spent."""
 
-import re
 import threading
 import time
 from collections.abc import Generator
@@ -9,22 +8,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any
 
 from autotrain import log
 from autotrain.base_models import ModelSource, find_model, near_names
+from autotrain.config.data_files import HubSplit, describe_missing, locate
 from autotrain.errors import DataError, HubError, ModelError
-from autotrain.hub.client import DEFAULT_ENDPOINT, TOKEN_PAGE, Account, Fault, account, endpoint, fault_of, how_to_log_in
-from autotrain.hub.client import open_api, token_of
+from autotrain.hub.client import DEFAULT_ENDPOINT, Fault, endpoint, fault_of, open_api, token_of
 from autotrain.hub.licence import Licence, licence_in
+from autotrain.hub.refusal import Kind, Refusal, reason_of
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 PATIENCE_SECONDS = 8.0  # the client's own retries take three times as long
 _PAUSES_SECONDS = (0.5, 1.5)
 _REMEMBERED_SECONDS = 600.0
-_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
-
-Kind = Literal["model", "dataset"]
+_BEFORE_GATE = ("README.md", ".gitattributes")  # shown to everyone
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,6 @@ class Seen:
 
     files: tuple[str, ...]
     licence: Licence | None
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Why there is nothing to see."""
-
-    fault: Fault
-    is_gated: bool = False
-    is_missing: bool = False
 
 
 def check_base(source: ModelSource) -> None:
@@ -58,19 +47,19 @@ def check_base(source: ModelSource) -> None:
         source.check_weights(seen.files)
 
 
+def check_models(params: LLMTrainingParams) -> None:
+    """Raises ModelError if the base model or the reference can't be had."""
+    for name in (params.model, params.model_ref):
+        if name:
+            check_base(find_model(name, trusts_code=params.trust_remote_code, takes_pickle=not params.use_safetensors))
+
+
 def check_sources(params: LLMTrainingParams) -> None:
-    """Look at all that a run takes from the hub.  Raises ModelError or DataError for what can't be had."""
-    allowed = {"trusts_code": params.trust_remote_code, "takes_pickle": not params.use_safetensors}
-    check_base(find_model(params.model, **allowed))
-    if params.model_ref:
-        check_base(find_model(params.model_ref, **allowed))
-    if is_hub_data_set(params.data_path):
-        look_at_data_set(params.data_path)
-
-
-def is_hub_data_set(data_path: str) -> bool:
-    """Whether a data path that is nothing local can be a data set's name on the hub."""
-    return not Path(data_path).expanduser().exists() and _HUB_NAME.fullmatch(data_path) is not None
+    """Before a run elsewhere: look at all that it takes from the hub.  Raises ModelError or DataError."""
+    check_models(params)
+    where = locate(params.data_path, params.train_split)
+    if isinstance(where, HubSplit):
+        look_at_data_set(where.name, describe_missing(where.name))
 
 
 def look_at_model(name: str) -> Seen | None:
@@ -82,7 +71,7 @@ def look_at_model(name: str) -> Seen | None:
     if isinstance(answer, Seen):
         return answer
     if answer.is_missing or not _is_cached(name):
-        raise ModelError(f"base_model: {_reason(answer, 'model', name, near_names(name))}")
+        raise ModelError(f"base_model: {reason_of(answer, 'model', name, near_names(name))}")
     log.notice(f"{name} is taken from this machine's cache: {answer.fault.text}")
     return None
 
@@ -98,7 +87,7 @@ def look_at_data_set(name: str, near: str = "") -> Seen | None:
     if answer.fault.status is None:
         log.notice(f"data set {name}: {answer.fault.text}")
         return None
-    raise DataError(f"data.path: {_reason(answer, 'dataset', name, near)}")
+    raise DataError(f"data.path: {reason_of(answer, 'dataset', name, near)}")
 
 
 def licence_on_hub(name: str) -> Licence | None:
@@ -130,27 +119,27 @@ def offline() -> Generator[None]:
         constants.HF_HUB_OFFLINE = before  # pyright: ignore[reportConstantRedefinition]
 
 
-def _ask(kind: Kind, name: str) -> Seen | _Refusal:
+def _ask(kind: Kind, name: str) -> Seen | Refusal:
     age = int(time.monotonic() // _REMEMBERED_SECONDS)
     return _remembered(kind, name, token_of(), endpoint(), age)
 
 
 @lru_cache(maxsize=64)
-def _remembered(kind: Kind, name: str, token: str | None, address: str, age: int) -> Seen | _Refusal:
+def _remembered(kind: Kind, name: str, token: str | None, address: str, age: int) -> Seen | Refusal:
     """The hub's answer, at most PATIENCE_SECONDS from now.
 
     A thread of its own waits for it: a name may stand for many addresses, and each has its own time limit.
     """
-    answers: SimpleQueue[Seen | _Refusal] = SimpleQueue()
+    answers: SimpleQueue[Seen | Refusal] = SimpleQueue()
     threading.Thread(target=lambda: answers.put(_request_patiently(kind, name, token)), daemon=True).start()
     try:
         return answers.get(timeout=PATIENCE_SECONDS)
     except Empty:
-        text = f"the hub at {address} didn't answer within {PATIENCE_SECONDS:.0f} s; check the connection, a proxy, or HF_ENDPOINT"
-        return _Refusal(Fault(None, text, may_pass=True))
+        late = f"the hub at {address} didn't answer within {PATIENCE_SECONDS:.0f} s"
+        return Refusal(Fault(None, f"{late}; check the connection, a proxy, or HF_ENDPOINT", may_pass=True))
 
 
-def _request_patiently(kind: Kind, name: str, token: str | None) -> Seen | _Refusal:
+def _request_patiently(kind: Kind, name: str, token: str | None) -> Seen | Refusal:
     """Ask up to three times while the fault is one that passes."""
     from huggingface_hub import errors
 
@@ -162,7 +151,7 @@ def _request_patiently(kind: Kind, name: str, token: str | None) -> Seen | _Refu
             fault = fault_of(error) or Fault(None, " ".join(str(error).split()), may_pass=False)
             is_gated = isinstance(error, errors.GatedRepoError)
             is_missing = isinstance(error, errors.RepositoryNotFoundError) and not is_gated
-            refusal = _Refusal(fault, is_gated, is_missing)
+            refusal = Refusal(fault, is_gated, is_missing)
         if not refusal.fault.may_pass:
             break
         time.sleep(pause_seconds)
@@ -176,9 +165,9 @@ def _request(kind: Kind, name: str, token: str | None) -> Seen:
     api = open_api(token)
     info: Any = api.repo_info(name, repo_type=kind, timeout=PATIENCE_SECONDS)
     files = tuple(str(file.rfilename) for file in info.siblings or ())
-    if info.gated and files:  # everyone sees that it is there; its files are another matter
-        file = next((one for one in ("config.json", "README.md") if one in files), files[0])
-        address = hf_hub_url(name, file, repo_type=kind, endpoint=endpoint())
+    behind_gate = sorted((one for one in files if one not in _BEFORE_GATE), key=lambda one: one != "config.json")
+    if info.gated and behind_gate:  # everyone sees that it is there, and what its files are called
+        address = hf_hub_url(name, behind_gate[0], repo_type=kind, endpoint=endpoint())
         get_hf_file_metadata(address, token=token or False, timeout=PATIENCE_SECONDS)
     card = info.card_data.to_dict() if info.card_data else {}
     return Seen(files, licence_in(card, f"{DEFAULT_ENDPOINT}/{name}"))
@@ -199,8 +188,9 @@ def _check_is_model(name: str, files: tuple[str, ...]) -> None:
         return
     if "adapter_config.json" in files:
         raise ModelError(
-            f"base_model: {name} on the hub is a LoRA adapter, not a whole model; download it (hf download {name} "
-            "--local-dir ADAPTER) and merge it: autotrain tools merge-llm-adapter --adapter-path ADAPTER --output-folder MERGED"
+            f"base_model: {name} on the hub is a LoRA adapter, not a whole model; download and merge it: "
+            f"hf download {name} --local-dir ADAPTER; autotrain tools merge-llm-adapter --adapter-path ADAPTER "
+            "--output-folder MERGED"
         )
     gguf = next((file for file in files if file.endswith(".gguf")), None)
     if gguf:
@@ -209,56 +199,3 @@ def _check_is_model(name: str, files: tuple[str, ...]) -> None:
             f"and give its path: base_model: FOLDER/{gguf}"
         )
     raise ModelError(f"base_model: {name} on the hub has no config.json, so it is no model that can be trained")
-
-
-def _reason(refusal: _Refusal, kind: Kind, name: str, near: str) -> str:
-    """Why `name` can't be had, and what to do."""
-    fault, token = refusal.fault, token_of()
-    if fault.status is None:
-        return f"{name} is not on this machine{near}, and {fault.text}; or give a local folder"
-    owner = _owner(token) if token and fault.status in (401, 403, 404) else None
-    if isinstance(owner, Fault) and owner.status == 401:
-        return f"{name}: {owner.text}"
-    whose = owner if isinstance(owner, Account) else None
-    if refusal.is_gated:
-        return _gated(kind, name, whose)
-    if refusal.is_missing:
-        return _missing(kind, name, near, whose)
-    return f"{name}: {fault.text}"
-
-
-def _gated(kind: Kind, name: str, owner: Account | None) -> str:
-    page = f"{DEFAULT_ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name}"
-    if owner is None:
-        return f"{name} is gated: log in and accept its terms at {page}, then {how_to_log_in()}"
-    fine = (
-        f"; the token is fine-grained, so it also needs read access to gated repositories ({TOKEN_PAGE})"
-        if owner.role == "fineGrained"
-        else ""
-    )
-    return (
-        f"{name} is gated, and {owner.name}, whose token is used, has no access: accept its terms at {page} "
-        f"(some owners have to approve it){fine}"
-    )
-
-
-def _missing(kind: Kind, name: str, near: str, owner: Account | None) -> str:
-    what = "model" if kind == "model" else "data set"
-    local = "" if kind == "model" else "'" + name + "' is no local file or folder, and "
-    if owner is None:
-        return (
-            f"{local}no {what} {name} on the hub that everyone may see{near}; check the name, and for a private one "
-            f"{how_to_log_in()}"
-        )
-    fine = f"; a fine-grained token sees the repositories that it names ({TOKEN_PAGE})" if owner.role == "fineGrained" else ""
-    return (
-        f"{local}no {what} {name} on the hub that {owner.name}, whose token is used, may see{near}; check the name, "
-        f"or give another token{fine}"
-    )
-
-
-def _owner(token: str) -> Account | Fault:
-    try:
-        return account(open_api(token))
-    except HubError as error:
-        return fault_of(error) or Fault(None, str(error), may_pass=True)

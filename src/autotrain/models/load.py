@@ -21,7 +21,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from autotrain import log
-from autotrain.base_models import ModelSource, allows_remote_code
+from autotrain.base_models import ModelSource
 from autotrain.errors import ModelError
 from autotrain.models.adapters import add_adapter, leave_casting_to_autocast
 from autotrain.models.embeddings import grow_to
@@ -52,9 +52,7 @@ def read_model_config(source: ModelSource, token: str | None) -> PretrainedConfi
 
 
 def _read_config(source: ModelSource, token: str | None) -> PretrainedConfig:
-    return AutoConfig.from_pretrained(
-        source.path, token=token, trust_remote_code=allows_remote_code(), **source.load_arguments
-    )
+    return AutoConfig.from_pretrained(source.path, token=token, **source.load_arguments)
 
 
 def _read_gguf_config(source: ModelSource) -> PretrainedConfig:
@@ -189,7 +187,7 @@ def _load_weights(
     loader: Any = AutoModelForSequenceClassification if head == "score" else AutoModelForCausalLM
     made = SCORE_HEAD if head == "score" else None
     arguments: dict[str, Any] = {"config": config, "dtype": dtype}
-    stored = {"trust_remote_code": allows_remote_code(), "token": token, **source.load_arguments}
+    stored = {"token": token, **source.weight_arguments}
     quantized: dict[str, Any] = {}
     if quantization:
         left_whole = [made] if made else None

@@ -21,7 +21,7 @@ import torch
 from transformers import AutoTokenizer
 
 from autotrain import log
-from autotrain.base_models import ModelSource, allows_remote_code, find_model
+from autotrain.base_models import ModelSource, find_model
 from autotrain.errors import ModelError
 from autotrain.models.failures import explained
 from autotrain.models.forward import Policy
@@ -146,7 +146,9 @@ def make_reference(
 def _load(params: LLMTrainingParams, tokenizer: Any, new_token_ids: Sequence[int], machine: Machine) -> Policy:
     """The model `model_ref`, frozen.  Draws no random number that training would see."""
     try:
-        source = find_model(params.model_ref or "")
+        source = find_model(
+            params.model_ref or "", trusts_code=params.trust_remote_code, takes_pickle=not params.use_safetensors
+        )
         _check_vocabulary(params, source, tokenizer, new_token_ids)
         with torch.random.fork_rng(devices=[machine.device] if machine.device.type == "cuda" else []):
             return load_frozen(
@@ -165,9 +167,7 @@ def _check_vocabulary(params: LLMTrainingParams, source: ModelSource, tokenizer:
     """Raises ModelError unless each token id means the same to both models."""
     token = params.token.get_secret_value() if params.token else None
     with explained(source.path):
-        other = AutoTokenizer.from_pretrained(
-            source.path, token=token, trust_remote_code=allows_remote_code(), **source.load_arguments
-        )
+        other = AutoTokenizer.from_pretrained(source.path, token=token, **source.load_arguments)
     ours = {index: name for name, index in tokenizer.get_vocab().items()}
     theirs = {index: name for name, index in other.get_vocab().items()}
     odd = [index for index in ours if theirs.get(index) != ours[index] and (index in theirs or index not in new_token_ids)]

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from autotrain.base_models import ModelSource, allows_remote_code, find_model
+from autotrain.base_models import ModelSource, find_model
 from autotrain.errors import ModelError
 from autotrain.models.embeddings import num_rows, set_num_rows
 from autotrain.models.failures import explained
@@ -74,7 +74,7 @@ def load_base(
     has_scores: with a head of one score, which is made anew where the model has none.  Raises ModelError with the
     reason and what to do.
     """
-    arguments: dict[str, Any] = dict(source.load_arguments)
+    arguments: dict[str, Any] = source.weight_arguments
     loader = AutoModelForCausalLM
     if has_scores:
         loader = AutoModelForSequenceClassification
@@ -83,18 +83,16 @@ def load_base(
         # Without it transformers may keep the blocks packed, and refuses to save the model.
         arguments["quantization_config"] = GgufConfig(dequantize=True)
     with explained(source.path):
-        model = loader.from_pretrained(
-            source.path, dtype=dtype or "auto", token=token, trust_remote_code=allows_remote_code(), **arguments
-        )
+        model = loader.from_pretrained(source.path, dtype=dtype or "auto", token=token, **arguments)
     return model.eval()
 
 
 def load_tokenizer(folder: Path | None, source: ModelSource, token: str | None = None) -> Any:
     """The tokenizer saved in `folder`, or else that of the model.  Raises ModelError."""
     is_saved = folder is not None and (folder / TOKENIZER_CONFIG).is_file()
-    path, arguments = (str(folder), {}) if is_saved else (source.path, source.load_arguments)
-    with explained(path):
-        return AutoTokenizer.from_pretrained(path, token=token, trust_remote_code=allows_remote_code(), **arguments)
+    saved = ModelSource(str(folder), trusts_code=source.trusts_code) if is_saved else source
+    with explained(saved.path):
+        return AutoTokenizer.from_pretrained(saved.path, token=token, **saved.load_arguments)
 
 
 def attach(model: PreTrainedModel, adapter: Adapter, num_tokens: int) -> PeftModel:

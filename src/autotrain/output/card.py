@@ -4,15 +4,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from autotrain import __version__
-from autotrain.base_models import EMBEDDED, find_model, licence_of
-from autotrain.errors import ModelError
+from autotrain.base_models import EMBEDDED
+from autotrain.hub.client import DEFAULT_ENDPOINT
 from autotrain.log import mask
+from autotrain.output.front_matter import Origin, front_matter, origin_of
 from autotrain.output.targets import was_chat
 from autotrain.output.usage import usage
-from autotrain.run_folder import write_text
+from autotrain.run_folder import CURVE_FILE, write_text
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 _TASKS = {
@@ -43,21 +42,23 @@ def write_card(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) 
     """Write README.md into `folder`, by what lies there; returns its path.
 
     run: as run.json, every key optional: data, results, samples, versions, device, timings, tokens, resolved.
-    Secrets are masked.
+    Secrets are masked.  Of a base on the hub, the hub is asked for its licence.
     """
     is_adapter = (folder / "adapter_config.json").is_file()
     is_chat = _is_chat(folder, params, run)
+    origin = origin_of(params)
     sections = [
-        _introduction(params, is_adapter=is_adapter),
+        _introduction(params, origin, is_adapter=is_adapter),
         _section("Use it", usage(folder, params, is_adapter=is_adapter, is_chat=is_chat)),
-        _section("Results", _results(run)),
+        _section("Results", _picture(folder) + _results(run)),
         _section("How good the scores are", _evaluation(run.get("evaluation") or {})),
         _section("Answers before and after", _samples(run.get("samples") or [])),
-        _section("Data", _data(params, run.get("data") or {})),
+        _section("Data", _data(params, origin, run.get("data") or {})),
         _section("Parameters", _parameters(params)),
+        _section("Licence and limits", _limits(origin)),
         _section("Made with", _made_with(run)),
     ]
-    text = _front_matter(params, is_adapter=is_adapter) + "\n".join(section for section in sections if section)
+    text = front_matter(params, run, origin, is_adapter=is_adapter) + "\n".join(section for section in sections if section)
     path = folder / "README.md"
     write_text(path, mask(text))
     return path
@@ -73,45 +74,56 @@ def _is_chat(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) ->
     )
 
 
-def _front_matter(params: LLMTrainingParams, *, is_adapter: bool) -> str:
-    pipeline = "text-classification" if params.trainer == "reward" else "text-generation"
-    fields: dict[str, Any] = {
-        "license": licence_of(params.model) or "other",
-        "library_name": "peft" if is_adapter else "transformers",
-        "pipeline_tag": pipeline,
-        "tags": ["autotrain", pipeline, *_tags(params), *(["peft", "lora"] if is_adapter else [])],
-    }
-    if _is_hub_model(params.model):
-        fields["base_model"] = params.model
-    if not Path(params.data_path).exists() and params.data_path.count("/") <= 1 and not Path(params.data_path).is_absolute():
-        fields["datasets"] = [params.data_path]
-    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n\n"
-
-
-def _tags(params: LLMTrainingParams) -> list[str]:
-    """The method, where it is one of preference learning; of a reward model, what it is."""
-    if params.trainer == "reward":
-        return ["reward-model"]
-    return [] if params.trainer in ("default", "sft") else [params.trainer, "preference-learning"]
-
-
-def _is_hub_model(name: str) -> bool:
-    if name in EMBEDDED:
-        return False
-    try:
-        return not Path(find_model(name).path).exists()
-    except ModelError:
-        return False
-
-
-def _introduction(params: LLMTrainingParams, *, is_adapter: bool) -> str:
+def _introduction(params: LLMTrainingParams, origin: Origin, *, is_adapter: bool) -> str:
     kind = "A LoRA adapter for" if is_adapter else "A fine-tuned version of"
-    text = f"# {params.project_name}\n\n{kind} {_public_name(params.model)}, made by {_TASKS[params.trainer]}.\n"
+    how = f"{_TASKS[params.trainer]} on {_data_name(params, origin)}"
+    text = f"# {params.project_name}\n\n{kind} {_base_name(params, origin)}, made by {how}.\n"
     if params.trainer == "reward":
         text += (
             "\nIt gives answers scores, of which only those to the same prompt can be compared: the higher, the better.\n"
         )
+    if is_adapter and origin.base is None:
+        text += (
+            "\nThe base model is a local one, and without it the adapter can't be used; "
+            "`merge_adapter: true` makes a model that stands alone.\n"
+        )
     return text
+
+
+def _base_name(params: LLMTrainingParams, origin: Origin) -> str:
+    """With a link where others can follow it."""
+    if origin.base is None:
+        return _public_name(params.model)
+    link = f"[{origin.base}]({DEFAULT_ENDPOINT}/{origin.base})"
+    if origin.base == params.model:
+        return link
+    return f"{_public_name(params.model)}, which is {'a quantized' if params.model in EMBEDDED else 'made from'} {link}"
+
+
+def _data_name(params: LLMTrainingParams, origin: Origin) -> str:
+    if origin.data_set is None:
+        return _public_name(params.data_path)
+    return f"[{origin.data_set}]({DEFAULT_ENDPOINT}/datasets/{origin.data_set})"
+
+
+def _picture(folder: Path) -> str:
+    if not (folder / CURVE_FILE).is_file():
+        return ""
+    return f"![Training and validation loss over the optimizer steps]({CURVE_FILE})\n\n"
+
+
+def _limits(origin: Origin) -> str:
+    """What a stranger must know before using or sharing it."""
+    if origin.licence is None:
+        law = "The licence of the base model isn't known here: look it up before you use or share this model."
+    else:
+        name = origin.licence.name or origin.licence.identifier
+        shown = f"[{name}]({origin.licence.link})" if origin.licence.link else f"`{name}`"
+        law = f"The licence of the base model, {shown}, is carried over. That of the data isn't looked at here."
+    return (
+        f"{law}\n\nThis model was tested by what stands above and by nothing else. It keeps the faults of its base model, "
+        "and may repeat what is in its training data: try it on questions of your own before you rely on it."
+    )
 
 
 def _public_name(path: str) -> str:
@@ -145,8 +157,8 @@ def _samples(samples: Iterable[Mapping[str, Any]]) -> str:
     return _table(("prompt", "before", "after"), rows)
 
 
-def _data(params: LLMTrainingParams, data: Mapping[str, Any]) -> str:
-    lines = [f"{_public_name(params.data_path)}, split `{params.train_split}`" + _validation(params) + ".", ""]
+def _data(params: LLMTrainingParams, origin: Origin, data: Mapping[str, Any]) -> str:
+    lines = [f"{_data_name(params, origin)}, split `{params.train_split}`" + _validation(params) + ".", ""]
     rows: list[tuple[str, str]] = []
     for split, counts in data.items():
         rows.extend((f"{split}: {_words(name)}", shown) for name, shown in _flat(counts))

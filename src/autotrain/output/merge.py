@@ -65,7 +65,7 @@ def merge_adapter(
     merged = _merge(base, adapter, tokenizer, token=token, multiple=pad_to_multiple_of, dtype=dtype)
     with temporary_folder(output_folder if is_in_place else output_folder.absolute().parent, "merge") as temporary:
         _write(merged.model, adapter_folder, tokenizer, temporary)
-        _check_read_back(merged, temporary)
+        _check_read_back(merged, ModelSource(str(temporary), trusts_code=base.trusts_code))
         sync_files(temporary)
         if is_in_place:
             _replace_adapter(temporary, adapter_folder)
@@ -122,9 +122,9 @@ def _write(model: PreTrainedModel, adapter_folder: Path, tokenizer: Any, folder:
     tokenizer.save_pretrained(str(folder))
 
 
-def _check_read_back(merged: _Merged, folder: Path) -> None:
-    """Read the folder as a user would, and compare.  Raises TrainingError."""
-    written = bases.load_base(ModelSource(str(folder)), dtype=None, has_scores=is_reward_model(folder))
+def _check_read_back(merged: _Merged, saved: ModelSource) -> None:
+    """Read what was saved as a user would, and compare.  Raises TrainingError."""
+    written = bases.load_base(saved, dtype=None, has_scores=is_reward_model(Path(saved.path)))
     error = _difference(_logits(written, merged.probe), merged.expected)
     if not error <= _READ_BACK_TOLERANCE:
         raise TrainingError(f"the merged model reads back differently (by {error:.2g}); the adapter is unchanged")

@@ -1,11 +1,14 @@
 """The lines of Python that load this very result, and the command to talk with it, or to score with it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from autotrain.base_models import EMBEDDED, ModelSource, find_model
+from autotrain.hub.card import PLACE
 from autotrain.trainers.clm.params import LLMTrainingParams
 
+_AUTO_CALL = re.compile(r"(Auto\w+\.from_pretrained\([^)]*)\)")
 _QUESTION = "Hello! What can you do?"
 _BEGINNING = "Once upon a time"
 
@@ -43,15 +46,22 @@ def usage(folder: Path, params: LLMTrainingParams, *, is_adapter: bool, is_chat:
     has_scores = params.trainer == "reward"
     kind = _SCORE if has_scores else _TEXT
     load = _load_adapter(params, kind) if is_adapter else _load_whole(kind)
+    if params.trust_remote_code or _brings_code(folder):
+        load = [_AUTO_CALL.sub(r"\1, trust_remote_code=True)", line) for line in load]
     code = [*load, "", *(_score(is_chat) if has_scores else _ask(is_chat))]
     imports, body = _sorted_imports(code)
-    python = "\n".join([*imports, "", f'folder = "{name}"  # where this README.md lies', *body])
+    python = "\n".join([*imports, "", f'folder = "{name}"  # {PLACE}', *body])
     what, command = (
         ("score a file of answers", f"autotrain score {name} --data answers.jsonl")
         if has_scores
         else ("talk with it", f"autotrain chat {name}")
     )
     return f"```python\n{python}\n```\n\nOr {what} in a terminal:\n\n```bash\n{command}\n```\n"
+
+
+def _brings_code(folder: Path) -> bool:
+    config = folder / "config.json"
+    return config.is_file() and '"auto_map"' in config.read_text(encoding="utf-8")
 
 
 def _load_whole(kind: _Kind) -> list[str]:
@@ -89,7 +99,7 @@ def _gguf_base(name: str, source: ModelSource, kind: _Kind) -> list[str]:
     """A base in a GGUF file: of a package by its import name (no path of this machine), else by its folder."""
     load = f'base = Auto{kind.name}.from_pretrained(base_folder, gguf_file="{source.gguf_file}"{kind.arguments})'
     if name not in EMBEDDED:
-        return [f'base_folder = "{source.path}"', load]
+        return [f'base_folder = "{source.path}"  # of the base model', load]
     package = EMBEDDED[name][0]
     return [
         "from importlib.util import find_spec",

@@ -8,6 +8,7 @@ from typing import Any
 from autotrain import log
 from autotrain.models.score import ScorePolicy
 from autotrain.output.card import write_card
+from autotrain.output.curve import write_curve
 from autotrain.output.evaluate_reward import evaluate_reward
 from autotrain.output.merge import merge_adapter
 from autotrain.output.save import save_result
@@ -46,6 +47,7 @@ def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, A
     if isinstance(policy, ScorePolicy) and work.data.valid is not None:
         whole["evaluation"] = evaluate_reward(policy, work.data.valid, progress.token_budget)
     record.write(folder, whole)
+    write_curve(folder, read_json_lines(folder / METRICS_FILE))
     write_card(folder, params, whole)
     show_result(params, folder, whole)
 

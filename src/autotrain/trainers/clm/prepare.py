@@ -89,7 +89,7 @@ def prepare_data(params: LLMTrainingParams, model: ModelSource, objective: Objec
 
 def find_base(params: LLMTrainingParams) -> ModelSource:
     """The base model's place; says so when a short name stands for it."""
-    source = find_model(params.model)
+    source = find_model(params.model, trusts_code=params.trust_remote_code, takes_pickle=not params.use_safetensors)
     if source.gguf_file:
         log.info(f"base model: {params.model} ({source.gguf_file})")
     return source
