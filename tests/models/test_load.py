@@ -130,7 +130,7 @@ def test_a_misspelt_model_is_told_from_a_hub_id(monkeypatch, tmp_path, notices, 
 
 def test_issue_365_a_gated_model_is_one_sentence_before_anything_is_read(hub: HubDouble):
     hub.add_repo("model", "some/model", files={"config.json": "{}"}, gated=True)
-    with pytest.raises(ModelError, match="some/model is gated.*HF_TOKEN"):
+    with pytest.raises(ModelError, match=r"some/model is gated.*HF_TOKEN"):
         read_model_config(ModelSource("some/model"), None)
 
 
@@ -166,7 +166,7 @@ def test_other_kinds_of_models_are_refused(tmp_path):
 def test_defect_19_code_of_a_model_runs_only_where_the_user_allows_it(tmp_path, monkeypatch):
     monkeypatch.delenv("ALLOW_REMOTE_CODE", raising=False)
     source = write_config(tmp_path, model_type="strange", auto_map={"AutoConfig": "strange.StrangeConfig"})
-    with pytest.raises(ModelError, match="trust_remote_code: true.*ALLOW_REMOTE_CODE=1"):
+    with pytest.raises(ModelError, match=r"trust_remote_code: true.*ALLOW_REMOTE_CODE=1"):
         read_model_config(source, None)
     (tmp_path / "strange.py").write_text(
         "from transformers import PretrainedConfig\n\n"

@@ -1,6 +1,7 @@
 """The worker: `python -m autotrain.trainers.clm [train|inspect|generate] ...`.
 
-Exit codes: 0; 2 the user can mend it, nothing was written; 1 the run failed; 130 and 143 interrupted, saved where possible.
+Exit codes: 0; 2 the user can mend it, nothing was written; 1 the run failed; 3 trained, but not pushed; 130 and 143
+interrupted, saved where possible.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 from autotrain import log
 from autotrain.config.base import describe
 from autotrain.errors import REASON_FILE_VARIABLE, AutoTrainError, ConfigError
+from autotrain.hub.look import check_models
 from autotrain.run_folder import FINISHED, check_free, read_state
 from autotrain.trainers.clm.params import LLMTrainingParams
 
@@ -70,21 +72,34 @@ def _train(arguments: list[str], *, started: float) -> int:
     check_free(folder, resume=options.resume, overwrite=options.overwrite)
     state = read_state(folder)
     if options.resume and state and state.stage == FINISHED:
-        log.info(f"{folder} is finished already, after {state.step} steps; nothing to resume")
+        if not _push_late(folder, params):
+            log.info(f"{folder} is finished already, after {state.step} steps; nothing to resume")
         return 0
+    check_models(params)
     with _imports():
         from autotrain.trainers.clm.train import train
     train(params, resume=options.resume, overwrite=options.overwrite, started=started)
     return 0
 
 
+def _push_late(folder: Path, params: LLMTrainingParams) -> bool:
+    """Push a result that didn't get to the hub; returns whether there was one to push."""
+    if not params.push_to_hub:
+        return False
+    from autotrain.trainers.clm.push import push_unpushed
+
+    return push_unpushed(folder, params)
+
+
 def _inspect(arguments: list[str]) -> int:
     parser = _options()
     parser.add_argument("--rows", type=int, default=3)
     options = parser.parse_args(arguments)
+    params = read_params(Path(options.training_config))
+    check_models(params)
     with _imports():
         from autotrain.trainers.clm.inspect import inspect
-    inspect(read_params(Path(options.training_config)), options.rows)
+    inspect(params, options.rows)
     return 0
 
 
