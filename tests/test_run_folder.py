@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autotrain.errors import RunFolderError
-from autotrain.run_folder import FINISHED, TRAINING, check_free, claim, read_state
+from autotrain.run_folder import FINISHED, TRAINING, check_free, claim, foreign_entries, read_state
 
 
 def names(folder: Path) -> set[str]:
@@ -56,3 +56,20 @@ def test_the_state_says_how_far_the_run_is(tmp_path: Path):
     state = read_state(tmp_path)
     run.release()
     assert state and (state.stage, state.step, state.total_steps, state.message) == (FINISHED, 4, 10, "well")
+
+
+def test_code_that_a_model_brought_along_is_part_of_the_run(tmp_path: Path):
+    run = claim(tmp_path, resume=False, overwrite=False)
+    run.set_state(FINISHED, 1, 1)
+    run.release()
+    classes = (
+        '{"auto_map": {"AutoConfig": "strange.Config", "AutoModel": "acme/x--other.Model", "AutoTokenizer": ["a", null]}}'
+    )
+    (tmp_path / "config.json").write_text(classes)
+    for name in ("strange.py", "other.py"):
+        (tmp_path / name).touch()
+    (tmp_path / "mine.py").touch()
+    assert foreign_entries(tmp_path) == ["mine.py"]
+    (tmp_path / "mine.py").unlink()
+    claim(tmp_path, resume=False, overwrite=True).release()
+    assert names(tmp_path) == {".lock"}

@@ -133,11 +133,21 @@ def is_run(folder: Path) -> bool:
 
 def foreign_entries(folder: Path) -> list[str]:
     """Names in `folder` that no run made."""
-    return sorted(entry.name for entry in folder.iterdir() if not _made_by_runs(entry.name))
+    return sorted({entry.name for entry in folder.iterdir()} - _made_by_runs(folder))
 
 
-def _made_by_runs(name: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _MADE_BY_RUNS)
+def code_files(folder: Path) -> set[str]:
+    """Names of the files with code that the model in `folder` brings along, by its config.json."""
+    classes = read_json(folder / "config.json").get("auto_map")
+    named: list[Any] = list(classes.values()) if isinstance(classes, dict) else []
+    return {f"{name.rpartition('--')[2].partition('.')[0]}.py" for name in named if isinstance(name, str)}
+
+
+def _made_by_runs(folder: Path) -> set[str]:
+    """Names in `folder` of what runs made."""
+    names = {entry.name for entry in folder.iterdir()}
+    made = {name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in _MADE_BY_RUNS)}
+    return made | (names & code_files(folder))
 
 
 def check_free(folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -282,7 +292,7 @@ def held(folder: Path) -> Generator[None]:
 
 def _empty(folder: Path) -> None:
     """Delete what runs made, state.json last, so that a half-emptied folder is still known as a run."""
-    entries = [entry for entry in folder.iterdir() if entry.name != LOCK_FILE and _made_by_runs(entry.name)]
+    entries = [folder / name for name in _made_by_runs(folder) if name != LOCK_FILE]
     for entry in sorted(entries, key=lambda entry: entry.name == STATE_FILE):
         _delete(entry)
 

@@ -108,3 +108,12 @@ def test_a_merged_model_brings_its_adapter_along(folder):
         (folder / name).rename(folder / "adapter" / name)
     assert {"config.json", "model.safetensors", "adapter/adapter_config.json"} <= set(sent(folder))
     assert json.loads(sent(folder)["adapter/adapter_config.json"])["base_model_name_or_path"] == "tiny"
+
+
+def test_code_that_the_model_needs_goes_with_it_and_no_other(folder):
+    (folder / "config.json").write_text('{"auto_map": {"AutoModelForCausalLM": "strange.Model"}}')
+    (folder / "model.safetensors").write_bytes(b"w")
+    for name in ("strange.py", "mine.py"):
+        (folder / name).write_text("pass\n")
+    assert sent(folder)["strange.py"] == b"pass\n"
+    assert "mine.py" not in sent(folder)

@@ -11,7 +11,7 @@ from typing import Any
 from autotrain.errors import RunFolderError
 from autotrain.hub.card import with_address
 from autotrain.hub.repo import Target
-from autotrain.run_folder import METRICS_FILE, RUN_FILE, TENSORBOARD, read_json
+from autotrain.run_folder import CURVE_FILE, METRICS_FILE, RUN_FILE, TENSORBOARD, code_files, read_json
 from autotrain.trainers.clm.params import PARAMS_FILE
 
 CARD = "README.md"
@@ -36,13 +36,12 @@ _MAY_GO = (
     "sentencepiece*.model",
     "chat_template*",
     CARD,
-    "*.png",
-    "*.svg",
+    CURVE_FILE,
     PARAMS_FILE,
     RUN_FILE,
     METRICS_FILE,
 )
-_MAY_GO_IN = {"adapter": _MAY_GO, "images": ("*.png", "*.svg"), TENSORBOARD: (_EVENTS,)}
+_MAY_GO_IN = {"adapter": _MAY_GO, TENSORBOARD: (_EVENTS,)}
 # In files whose other texts are tokens or templates, only these may name a place.
 _NAMES_OF_PLACES = frozenset({"base_model_name_or_path", "_name_or_path", "name_or_path"})
 _CONFIGS = frozenset({ADAPTER_CONFIG, MODEL_CONFIG, "generation_config.json", "tokenizer_config.json"})
@@ -76,8 +75,9 @@ def uploads(folder: Path, target: Target | None = None) -> list[Upload]:
     target: where it goes, which the card's lines then name.  Raises RunFolderError if it holds no whole model.
     """
     check_complete(folder)
-    known = _known_paths(folder)
-    files = [Upload(path, _content(folder / path, known)) for path in sorted(_paths(folder)) if may_go(path)]
+    known, code = _known_paths(folder), code_files(folder)
+    paths = [path for path in sorted(_paths(folder)) if may_go(path) or path in code]
+    files = [Upload(path, _content(folder / path, known)) for path in paths]
     return [_addressed(file, target) if target and file.path == CARD else file for file in files]
 
 
