@@ -19,13 +19,17 @@ class Upload:
 
 @dataclass(frozen=True)
 class Bill:
-    """created: what is made, a line each.  hours: the bound that max_hours gives, None for none."""
+    """created: what is made, a line each.  hours: the bound that max_hours gives, None for none.
+
+    unbounded: what to say of the time if there is no bound.
+    """
 
     backend: str
     created: Sequence[str]
     uploads: Sequence[Upload]
     secrets: Sequence[str]
     hours: float | None
+    unbounded: str = "hours unknown: max_hours would bound them"
 
     def text(self, price: float | None = None, *, is_live: bool = False) -> str:
         """All of it, with `price` in USD per hour if `is_live`, else with the price of the dated table."""
@@ -46,7 +50,7 @@ class Bill:
         if price == 0:
             return f"{what} costs nothing per hour, but docker Spaces on it need a paid plan of the hub"
         if self.hours is None:
-            return f"{what} at {price:.2f} USD per hour {when}; hours unknown: max_hours would bound them"
+            return f"{what} at {price:.2f} USD per hour {when}; {self.unbounded}"
         bound = price * self.hours
         return (
             f"{what} at {price:.2f} USD per hour {when}; training stops after {self.hours:g} hours (max_hours), "

@@ -60,7 +60,6 @@ def follow_lines(
     is_over: Callable[[], bool],
     *,
     poll_seconds: float = POLL_SECONDS,
-    drain_seconds: float = DRAIN_SECONDS,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Iterator[str]:
     """Lines as they come, until `is_over` says so and nothing more comes.
@@ -69,6 +68,7 @@ def follow_lines(
     """
     pump = _Pump(open_stream)
     pump.start()
+    drain_seconds = min(DRAIN_SECONDS, 2 * poll_seconds)
     asked = heard = worked = time.monotonic()
     over = False
     try:

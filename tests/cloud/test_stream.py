@@ -1,0 +1,75 @@
+"""A log over a network that fails: whole, in order, no line twice, and an end."""
+
+import itertools
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from autotrain.cloud import stream
+from autotrain.cloud.stream import follow_lines
+from autotrain.errors import HubError
+
+POLL = 0.1
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_FIRST_WAIT_SECONDS", 0.01)
+
+
+def over_after(seconds: float):
+    start = time.monotonic()
+    return lambda: time.monotonic() - start > seconds
+
+
+def test_a_cut_stream_is_opened_anew_and_nothing_is_said_twice():
+    openings = itertools.count()
+
+    def open_stream() -> Iterable[str]:
+        number = next(openings)
+        yield from [f"step {step}" for step in range(min(9, 3 * (number + 1)))]
+        if number < 2:
+            raise HubError("the log: cut")
+
+    said = list(follow_lines(open_stream, over_after(0.5), poll_seconds=POLL))
+    assert said == [f"step {step}" for step in range(9)] and next(openings) > 2
+
+
+def test_lines_that_are_the_same_are_kept():
+    assert list(follow_lines(lambda: ["a", "a", "a"], over_after(0.3), poll_seconds=POLL)) == ["a", "a", "a"]
+
+
+def test_a_machine_started_anew_has_another_log():
+    logs = [["a", "b", "c"], ["x", "y"]]
+    opened = itertools.count()
+    said = list(follow_lines(lambda: logs[min(next(opened), 1)], over_after(0.5), poll_seconds=POLL))
+    assert said == ["a", "b", "c", "x", "y"]
+
+
+def test_a_stream_that_never_ends_doesnt_hold_us():
+    def forever() -> Iterable[str]:
+        yield "only line"
+        time.sleep(60)
+
+    start = time.monotonic()
+    assert list(follow_lines(forever, over_after(0.3), poll_seconds=POLL)) == ["only line"]
+    assert time.monotonic() - start < 10
+
+
+def test_a_hub_out_of_reach_is_waited_for_and_then_reported():
+    answers = iter([HubError("away"), HubError("away"), True])
+
+    def is_over() -> bool:
+        answer = next(answers)
+        if isinstance(answer, HubError):
+            raise answer
+        return answer
+
+    assert list(follow_lines(lambda: [], is_over, poll_seconds=POLL)) == []
+
+    def never() -> bool:
+        raise HubError("away for good")
+
+    with pytest.raises(HubError, match="away for good"):
+        list(follow_lines(lambda: [], never, poll_seconds=POLL, patience_seconds=0.3))
