@@ -52,7 +52,11 @@ def test_prices_are_dated_and_differ_by_what_runs():
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("spaces-t4-smal", "did you mean 'spaces-t4-small'"), ("spaces-h200", "there are spaces-cpu-basic"), ("local", "no machine")],
+    [
+        ("spaces-t4-smal", "did you mean 'spaces-t4-small'"),
+        ("spaces-h200", "there are spaces-cpu-basic"),
+        ("local", "no machine"),
+    ],
 )
 def test_an_unknown_machine_is_refused_with_the_nearest(name: str, hint: str):
     with pytest.raises(ConfigError, match=hint):
@@ -78,6 +82,8 @@ def test_live_prices_are_the_hubs(hub: HubDouble):
 def test_clouds_that_are_not_used_say_why_and_name_one_that_is(name: str):
     assert backend_fault(name) is None  # a known name
     said = unavailable_backend(name) or ""
-    found = re.fullmatch(rf"{name} is not available in this version: .{{40,}}; the nearest that is: (\S+), or local .*", said)
+    found = re.fullmatch(
+        rf"{name} is not available in this version: .{{40,}}; the nearest that is: (\S+), or local .*", said
+    )
     assert found, said
     assert found[1] in declared_names("autotrain.backends")

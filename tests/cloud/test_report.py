@@ -28,7 +28,9 @@ def test_the_last_line_tells_the_end(end: End):
     assert read_end_line(f"2026-11-25 05:00:00 {end_line(end)}") == end  # a log with times
 
 
-@pytest.mark.parametrize("line", ["step 3/9  loss 1.2", "autotrain-end: ", "autotrain-end: {}", 'autotrain-end: {"stage": "x"}'])
+@pytest.mark.parametrize(
+    "line", ["step 3/9  loss 1.2", "autotrain-end: ", "autotrain-end: {}", 'autotrain-end: {"stage": "x"}']
+)
 def test_other_lines_tell_nothing(line: str):
     assert read_end_line(line) is None
 

@@ -66,10 +66,10 @@ def test_a_hub_out_of_reach_is_waited_for_and_then_reported():
             raise answer
         return answer
 
-    assert list(follow_lines(lambda: [], is_over, poll_seconds=POLL)) == []
+    assert list(follow_lines(list, is_over, poll_seconds=POLL)) == []
 
     def never() -> bool:
         raise HubError("away for good")
 
     with pytest.raises(HubError, match="away for good"):
-        list(follow_lines(lambda: [], never, poll_seconds=POLL, patience_seconds=0.3))
+        list(follow_lines(list, never, poll_seconds=POLL, patience_seconds=0.3))

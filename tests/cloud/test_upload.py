@@ -27,9 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def params(folder: Path, **fields: object) -> LLMTrainingParams:
-    return LLMTrainingParams(
-        data_path=str(folder), train_split="rows", valid_split="held-out", project_name="run", **fields
-    )
+    return LLMTrainingParams(data_path=str(folder), train_split="rows", valid_split="held-out", project_name="run", **fields)
 
 
 def test_exactly_the_split_files_are_uploaded_and_come_back_unchanged(hub: HubDouble, folder: Path, tmp_path: Path):

@@ -91,7 +91,7 @@ def _create(api: "HfApi", request: SpaceRequest) -> None:
 def _check_at_rest(api: "HfApi", request: SpaceRequest, there: "SpaceInfo") -> None:
     if not there.private:
         raise HubError(
-            f"the Space {request.repo_id} is there already and is public, and logs are nobody's business; make it private "
+            f"the Space {request.repo_id} is there already and is public, so everyone could read its log; make it private "
             "in its settings on the hub, delete it, or choose another name"
         )
     stage = str(api.get_space_runtime(request.repo_id).raw.get("stage"))
