@@ -111,7 +111,8 @@ def test_an_adapter_is_trained_pushed_pulled_back_and_answers(ann, launch, field
     assert code == 0, output
     folder, there = tmp_path / "my-run", ann.files("model", "ann/my-run")
     assert ann.repositories["model", "ann/my-run"].private
-    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "README.md", "metrics.jsonl"} <= set(there)
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= set(there)
+    assert {"README.md", "loss_curve.svg", "metrics.jsonl", "training_params.json"} <= set(there)
     assert any(path.startswith("runs/events") for path in there)
     assert not any(path.startswith(("checkpoints", "data", "train.log", "state")) for path in there)
     assert there["adapter_model.safetensors"] == (folder / "adapter_model.safetensors").read_bytes()
@@ -162,12 +163,11 @@ def test_a_push_that_fails_ends_with_3_says_where_the_model_lies_and_resume_take
     assert_secret(ann, folder, output)
 
 
-@pytest.mark.parametrize("status", ["cut", 429])
-def test_a_hub_that_stumbles_costs_nothing_but_time(ann, launch, fields, tmp_path, status):
-    failures = [ann.fail("PUT", "/lfs/", status=status), ann.fail("POST", "/preupload/", status=status)]
+def test_a_hub_that_stumbles_costs_nothing_but_time(ann, launch, fields, tmp_path):
+    failures = [ann.fail("PUT", "/lfs/", status="cut"), ann.fail("POST", "/preupload/", status=429)]
     code, output = finish(launch(fields))
     assert code == 0, output
-    assert [failure.times for failure in failures] == [0, 0]
+    assert [failure.times for failure in failures] == [0, 0], output
     assert_secret(ann, tmp_path / "my-run", output)
 
 

@@ -9,7 +9,7 @@ from autotrain.hub.checkpoints import CheckpointPush, drop_checkpoints, pull_run
 from autotrain.hub.client import account, open_api, token_of
 from autotrain.hub.push import last_push, push_run
 from autotrain.hub.repo import Target, check_push, make_target, target_of
-from autotrain.run_folder import LOG_FILE
+from autotrain.run_folder import HUB_FILE, LOG_FILE
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 # Weights are stored in half precision, adapters in full.
@@ -41,6 +41,7 @@ def push_result(folder: Path, params: LLMTrainingParams, target: Target, *, is_c
     """
     if not params.push_to_hub:
         return
+    (folder / HUB_FILE).unlink(missing_ok=True)  # it spoke of an earlier result
     log_file = log.add_log_file(str(folder / LOG_FILE))
     try:
         _push(folder, params, target, is_complete=is_complete)
