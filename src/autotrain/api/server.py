@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from autotrain.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.applications import Starlette
 
 _TRAINED = "Your model is being trained..."  # AutoTrain's words
 _SENTENCES = MappingProxyType(
@@ -52,6 +53,13 @@ def build_app(watch: Watch) -> "FastAPI":
 
 @contextmanager
 def serving(watch: Watch, host: str, port: int) -> Generator[int]:
+    """Serve where `watch`'s run stands.  See `serving_app`."""
+    with serving_app(lambda: build_app(watch), host, port) as port_had:
+        yield port_had
+
+
+@contextmanager
+def serving_app(make_app: "Callable[[], Starlette]", host: str, port: int) -> Generator[int]:
     """Serve in a thread of its own, so that the run has the main one, and with it the signals.
 
     Yields the port, which is chosen if `port` is 0.  Raises ConfigError if the libraries aren't there, and DeviceError if
@@ -59,9 +67,9 @@ def serving(watch: Watch, host: str, port: int) -> Generator[int]:
     """
     missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
     if missing:
-        raise ConfigError(f"autotrain api needs {' and '.join(missing)}: pip install 'autotrain-llm[api]'")
+        raise ConfigError(f"serving needs {' and '.join(missing)}: pip install 'autotrain-llm[api]'")
     with _bound(host, port) as listening:
-        server, thread = _start(watch, listening)
+        server, thread = _start(make_app(), listening)
         try:
             yield listening.getsockname()[1]
         finally:
@@ -78,11 +86,11 @@ def _bound(host: str, port: int) -> socket.socket:
         ) from problem
 
 
-def _start(watch: Watch, listening: socket.socket) -> "tuple[Any, threading.Thread]":
+def _start(app: "Starlette", listening: socket.socket) -> "tuple[Any, threading.Thread]":
     """A running server and its thread."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(build_app(watch), log_level="warning", access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server", daemon=True)
     thread.start()
     started = time.monotonic()

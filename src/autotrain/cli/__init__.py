@@ -31,6 +31,8 @@ COMMANDS = MappingProxyType(
         "push": Command("autotrain.cli.push", "upload a finished run to the Hugging Face Hub"),
         "tools": Command("autotrain.cli.tools", "merge an adapter into its base model"),
         "api": Command("autotrain.cli.api", "on a machine in the cloud: run what its environment says"),
+        "app": Command("autotrain.cli.app", "on a Space: serve the page (not in this version: a sign-in only)"),
+        "space": Command("autotrain.cli.space", "put AutoTrain's page on a Space of yours"),
         "schema": Command("autotrain.cli.schema", "print all parameters as JSON Schema or Markdown"),
     }
 )
@@ -81,7 +83,7 @@ def _dispatch(arguments: list[str]) -> int:
         return _run(f"autotrain {name}", COMMANDS[name], arguments[1:])
     from autotrain.cli.refused import refusal
 
-    raise ConfigError(refusal(name, arguments[1:], COMMANDS))
+    raise ConfigError(refusal(name, COMMANDS))
 
 
 def _run(program: str, command: Command, arguments: list[str]) -> int:

@@ -32,25 +32,25 @@ def run(args: argparse.Namespace) -> int:
     from autotrain.cloud.environment import is_handed_over
 
     watch = Watch()
-    with serving(watch, args.host, _port(args.port)) as port:
+    with serving(watch, args.host, port_of(args.port)) as port:
         log.info(f"serving at http://{args.host}:{port}")
         if not is_handed_over(os.environ):
             log.notice("there is nothing to train: the variable PARAMS isn't set")
-            _wait_for_signal()
+            wait_for_signal()
             return 0
         ended = run_here(os.environ, watch)
         if ended.is_left_running:
-            _wait_for_signal()
+            wait_for_signal()
         return ended.exit_code
 
 
-def _port(said: str) -> int:
+def port_of(said: str) -> int:
     if not said.isascii() or not said.isdigit() or int(said) > 65535:
         raise ConfigError(f"--port: must be a number between 0 and 65535 (got '{said}')")
     return int(said)
 
 
-def _wait_for_signal() -> None:
+def wait_for_signal() -> None:
     """Until Ctrl-C or SIGTERM."""
     arrived: list[int] = []
 

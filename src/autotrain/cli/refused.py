@@ -11,7 +11,6 @@ _INSTEAD = MappingProxyType(
         "setup": "not kept from AutoTrain; make setup installs everything, and another torch than pip's default is chosen "
         "by make setup TORCH_SPEC=...",
         "spacerunner": "running scripts on a Space is not part of this project; use the hub's own jobs: hf jobs run",
-        "app": "the web page is not in this version; use autotrain --config FILE",
     }
 )
 _APP_OPTIONS = MappingProxyType(
@@ -22,12 +21,14 @@ _APP_OPTIONS = MappingProxyType(
 )
 
 
-def refusal(name: str, arguments: Sequence[str], commands: Iterable[str]) -> str:
+def app_refusal(options: Sequence[str]) -> str | None:
+    """Why `autotrain app` doesn't take one of `options`, or None."""
+    found = next((option for option in options if option in _APP_OPTIONS), None)
+    return f"autotrain app {found}: not kept from AutoTrain; {_APP_OPTIONS[found]}" if found else None
+
+
+def refusal(name: str, commands: Iterable[str]) -> str:
     """Why there is no command `name`, and what to use."""
-    if name == "app":
-        for option, instead in _APP_OPTIONS.items():
-            if option in arguments:
-                return f"autotrain app {option}: not kept from AutoTrain; {instead}"
     if name in _INSTEAD:
         return f"autotrain {name}: {_INSTEAD[name]}"
     known = ", ".join(commands)

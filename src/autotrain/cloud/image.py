@@ -1,6 +1,7 @@
 """The image of a Space: this package at this version, and the command that starts it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import yaml
 
@@ -18,7 +19,7 @@ RUN apt-get update \\
     && apt-get install --yes --no-install-recommends g++ \\
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 1000 user
-USER user
+{storage}USER user
 ENV HOME=/home/user \\
     PATH=/home/user/.local/bin:$PATH \\
     PYTHONUNBUFFERED=1 \\
@@ -27,7 +28,7 @@ ENV HOME=/home/user \\
 WORKDIR /home/user/app
 COPY --chown=user . .
 {install}
-EXPOSE {port}
+{folder}EXPOSE {port}
 CMD [{command}]
 """
 
@@ -38,30 +39,34 @@ def space_files(
     start: Sequence[str],
     extras: Sequence[str],
     model: str,
-    front_matter: dict[str, object] | None = None,
+    front_matter: Mapping[str, object] = MappingProxyType({}),
+    storage_folder: str | None = None,
 ) -> dict[str, bytes]:
     """Path -> content of a docker Space that installs this package and runs `start`.
 
     extras: of the package.  model: a base model, installed if it is an embedded one.  front_matter: more of it.
+    storage_folder: where storage is mounted, and the program runs.
     Raises DeviceError if this package can't be sent elsewhere.
     """
     return {
         **package_files(),
-        "README.md": _readme(title, about, front_matter or {}).encode(),
-        "Dockerfile": _dockerfile(start, extras, model).encode(),
+        "README.md": _readme(title, about, front_matter).encode(),
+        "Dockerfile": _dockerfile(start, extras, model, storage_folder).encode(),
     }
 
 
-def _dockerfile(start: Sequence[str], extras: Sequence[str], model: str) -> str:
+def _dockerfile(start: Sequence[str], extras: Sequence[str], model: str, storage_folder: str | None) -> str:
     return _DOCKERFILE.format(
         python=python_version(),
+        storage=f"RUN mkdir {storage_folder} && chown user {storage_folder}\n" if storage_folder else "",
         install="\n".join(f"RUN {command}" for command in install_commands(extras, model)),
+        folder=f"WORKDIR {storage_folder}\n" if storage_folder else "",
         port=PORT,
         command=", ".join(f'"{part}"' for part in start),
     )
 
 
-def _readme(title: str, about: str, more: dict[str, object]) -> str:
+def _readme(title: str, about: str, more: Mapping[str, object]) -> str:
     matter = {
         "title": title,
         "emoji": "\N{SEEDLING}",

@@ -9,7 +9,7 @@ from autotrain.errors import HubError
 from autotrain.hub.client import explained
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi, Volume
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import SpaceInfo
 
 SLEEP_SECONDS = 604_800  # a week without a visitor; a run keeps its Space awake, and pauses it at its end
@@ -25,7 +25,6 @@ class SpaceRequest:
     hardware: str
     secrets: Mapping[str, str]
     variables: Mapping[str, str]
-    volumes: "tuple[Volume, ...]" = ()
 
     @property
     def sleep_seconds(self) -> int | None:
@@ -84,7 +83,6 @@ def _create(api: "HfApi", request: SpaceRequest) -> None:
         space_sleep_time=request.sleep_seconds,
         space_secrets=[{"key": key, "value": value} for key, value in request.secrets.items()],
         space_variables=[{"key": key, "value": value} for key, value in request.variables.items()],
-        space_volumes=list(request.volumes) or None,
     )
 
 
