@@ -1,5 +1,6 @@
 """The names that a config's task and backend may take."""
 
+from collections.abc import Iterable
 from types import MappingProxyType
 
 from autotrain.config.base import nearest
@@ -108,7 +109,7 @@ def backend_fault(backend: str) -> str | None:
         return None
     guess = nearest(backend, known)
     hint = f"; did you mean '{guess}'?" if guess else ""
-    return f"no backend '{backend}'{hint}; available: {', '.join(available)}"
+    return f"no backend '{backend}'{hint}; available: {_shown(available)}"
 
 
 def unavailable_backend(backend: str) -> str | None:
@@ -118,12 +119,19 @@ def unavailable_backend(backend: str) -> str | None:
         return None
     start = backend.partition("-")[0] + "-"
     if start not in _NOT_USED:
-        return f"{backend} is not available in this version; use local (this machine); available: {', '.join(available)}"
+        return f"{backend} is not available in this version; use local (this machine); available: {_shown(available)}"
     instead = _INSTEAD.get(backend, _INSTEAD[start])
     return (
         f"{backend} is not available in this version: {_NOT_USED[start]}; the nearest that is: {instead}, "
         "or local (this machine)"
     )
+
+
+def _shown(backends: Iterable[str]) -> str:
+    """Backends of this machine by name, the many of the cloud by the beginning of theirs."""
+    here = [name for name in backends if name.startswith("local")]
+    starts = dict.fromkeys(name.partition("-")[0] for name in backends if not name.startswith("local"))
+    return ", ".join([*here, *(f"{start}-MACHINE" for start in starts)]) + " (machines: docs/cloud.md)"
 
 
 def unavailable_trainer(trainer: str) -> str | None:
