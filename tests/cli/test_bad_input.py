@@ -43,7 +43,13 @@ CASES: list[tuple[list[str], list[str]]] = [
     ([CONFIG, "list.yml"], ["list.yml: a config is a mapping", "this is a list"]),
     ([CONFIG, "twice.yml"], ["twice.yml:2: the key 'task' is given twice (first in line 1); keep one"]),
     ([CONFIG, "space.yml"], ["training in the cloud needs a token with write access: set HF_TOKEN"]),
-    ([CONFIG, "backend.yml"], ["backend.yml:4: backend: no backend 'cloud'", "available: local, local-cli, local-ui, jobs-MACHINE, spaces-MACHINE"]),
+    (
+        [CONFIG, "backend.yml"],
+        [
+            "backend.yml:4: backend: no backend 'cloud'",
+            "available: local, local-cli, local-ui, jobs-MACHINE, spaces-MACHINE",
+        ],
+    ),
     ([CONFIG, "push.yml"], ["the hub token: the hub at http://127.0.0.1:9 can't be reached"]),
     ([CONFIG, "model.yml"], ["base_model: no folder ./no-model"]),
     ([CONFIG, "missing.yml"], ["missing.yml: no such file", "c.yml"]),
