@@ -49,9 +49,13 @@ def check_base(source: ModelSource) -> None:
 
 def check_models(params: LLMTrainingParams) -> None:
     """Raises ModelError if the base model or the reference can't be had."""
-    for name in (params.model, params.model_ref):
-        if name:
+    for key, name in (("base_model", params.model), ("model_ref", params.model_ref)):
+        if not name:
+            continue
+        try:
             check_base(find_model(name, trusts_code=params.trust_remote_code, takes_pickle=not params.use_safetensors))
+        except ModelError as error:
+            raise ModelError(str(error).replace("base_model:", f"{key}:", 1)) from error
 
 
 def check_sources(params: LLMTrainingParams) -> None:
