@@ -233,7 +233,8 @@ def test_ctrl_c_leaves_the_chat_without_a_traceback(tiny_model: Path, tmp_path: 
     process.stdout.readline()  # loaded, and waiting for the next question
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, shown = process.communicate(timeout=60)
+    process.wait(timeout=60)  # before its input is closed, which ends a chat, too
+    _, shown = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in shown
 
