@@ -73,6 +73,7 @@ def test_metrics_have_hugging_faces_names(run_worker, fields, tmp_path):
     steps = [row for row in rows if "loss" in row]
     assert len(steps) == 18  # 24 rows / (2 * 2) * 3 epochs
     assert steps[0].keys() >= {"step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "seconds"}
+    assert all(10_000_000 < row["memory_bytes"] < 100_000_000_000 for row in steps)
     assert [row["step"] for row in rows if "eval_loss" in row] == [0, 6, 12, 18]
 
 

@@ -28,6 +28,7 @@ from autotrain.training.checkpoint import (
 from autotrain.training.due import SAVE_SECONDS, Due
 from autotrain.training.metrics import JsonLines
 from autotrain.training.optim import advance_after_step, advance_after_validation
+from autotrain.training.peak import held_bytes
 from autotrain.training.signals import StopSignal
 from autotrain.training.step import Examples, StepResult, Stop, accumulate_within_memory, evaluate
 from autotrain.training.trackers import Tracker
@@ -216,7 +217,7 @@ class Loop:
         }
         is_logged = parts.due.log(progress.step)
         if is_logged:
-            self._record(row)
+            self._record({**row, "memory_bytes": held_bytes(parts.policy.device)})
         parts.display.step(row, is_logged)
         parts.folder.beat(progress.step, parts.batches.total_steps)
 

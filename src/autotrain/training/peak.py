@@ -22,6 +22,11 @@ def current_bytes(device: torch.device) -> int:
     return _status_bytes("VmRSS") or peak_bytes(device)
 
 
+def held_bytes(device: torch.device) -> int:
+    """What the system sees taken now: on a GPU also what torch keeps for later."""
+    return torch.cuda.memory_reserved(device) if device.type == "cuda" else current_bytes(device)
+
+
 def peak_bytes(device: torch.device) -> int:
     """The most that was taken at once."""
     if device.type == "cuda":
