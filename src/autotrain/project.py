@@ -27,7 +27,8 @@ def prepare(job: Job, backend: str) -> Plan:
     if trainer_fault:
         raise ConfigError(f"trainer: {trainer_fault}")
     if backend.startswith("local"):
-        find_model(params.model)
+        local = job.place / params.model
+        find_model(str(local) if local.exists() else params.model)
         check_free(job.folder, resume=job.resume, overwrite=job.overwrite)
     plan = found.plan(job)
     if params.push_to_hub or params.push_checkpoints:

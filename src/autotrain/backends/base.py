@@ -17,17 +17,20 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be run, wherever it runs.  detach: don't wait for a cloud run."""
+    """What is to be run, wherever it runs.  detach: don't wait for a cloud run.
+
+    place: the folder that the run folder, and relative paths in the parameters, lie in.
+    """
 
     params: LLMTrainingParams
     resume: bool = False
     overwrite: bool = False
     detach: bool = False
+    place: Path = Path()
 
     @property
     def folder(self) -> Path:
-        """The run folder, in the directory where the user stands."""
-        return Path(self.params.project_name)
+        return self.place / self.params.project_name
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,11 @@ def worker_environment(job: Job) -> dict[str, str]:
 
 def run_worker(entry: str, job: Job, options: Sequence[str] = (), *, backend: str | None = None) -> Outcome:
     """Run a worker and wait for it, passing signals on.  With `backend`, the run is put in the registry."""
-    file = _write_parameters(job, Path(tempfile.gettempdir()))
+    file = _write_parameters(job, Path(tempfile.gettempdir()).absolute())
     reason_file = file.with_suffix(".reason")
     try:
         environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(reason_file)}
-        process = _spawn(worker_command(entry, str(file), options), environment)
+        process = _spawn(worker_command(entry, str(file), options), environment, job.place)
         entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
         exit_code = wait_for(process)
         if entry_id is not None and not is_run(job.folder):
@@ -93,8 +93,9 @@ def _leave_running(job: Job, options: Sequence[str], backend: str) -> Outcome:
     environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(log_file.with_suffix(".reason").absolute())}
     with log_file.open("ab") as output:
         process = subprocess.Popen(
-            worker_command("train", str(file), options),
+            worker_command("train", str(file.absolute()), options),
             env=environment,
+            cwd=job.place,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -106,9 +107,9 @@ def _leave_running(job: Job, options: Sequence[str], backend: str) -> Outcome:
     return Outcome(process.pid, None)
 
 
-def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def _spawn(command: Sequence[str], environment: Mapping[str, str], place: Path) -> "subprocess.Popen[bytes]":
     # A process group of its own: the terminal's Ctrl-C reaches the worker once, through us.
-    return subprocess.Popen(command, env=environment, process_group=0, preexec_fn=die_with_parent())
+    return subprocess.Popen(command, env=environment, cwd=place, process_group=0, preexec_fn=die_with_parent())
 
 
 def _write_parameters(job: Job, folder: Path) -> Path:

@@ -1,5 +1,6 @@
 """The registry: an index of runs in AutoTrain's home.  The run folders, and the services in the cloud, are the truth."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Generator
@@ -19,9 +20,9 @@ LOCK_TIMEOUT_SECONDS = 5.0
 
 # Stages after which nothing more happens; those of the cloud, and those that a folder's state.json may say.
 ENDED = ("finished", "failed", "stopped", "interrupted", "gone")
-_COLUMNS = (
+COLUMNS = (
     "id, name, folder, started, backend, pid, born, output, job_id, repo_id, url, parameters, "
-    "stage, detail, step, total_steps, loss"
+    "stage, detail, step, total_steps, loss, notes, queue, queued, options"
 )
 
 
@@ -51,12 +52,29 @@ class CloudJob:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """A run that hasn't begun.
+
+    stage: waiting, launching (somebody is about to start it), stopped (taken out of the queue) or failed (refused).
+    reason: of the last two.  since: seconds since the epoch; the order in which they begin.
+    """
+
+    stage: str
+    reason: str
+    since: float
+    resume: bool
+    overwrite: bool
+
+
+@dataclass(frozen=True)
 class Entry:
     """A line of the registry.  started: seconds since the epoch.
 
     folder: absolute; of a run in the cloud, where it would lie on this machine.
     born: tells the worker from a later process with its number, "" if unknown.
     output: where a run in the background writes what it prints.
+    notes: the user's own words.  queued: None once it has begun.
+    parameters: of a local run that was queued, JSON without the token; once it has its folder, that says it.
     """
 
     id: int
@@ -68,6 +86,9 @@ class Entry:
     born: str = ""
     output: Path | None = None
     cloud: CloudJob | None = None
+    notes: str = ""
+    parameters: str = ""
+    queued: Queued | None = None
 
     @property
     def reason_file(self) -> Path | None:
@@ -81,7 +102,8 @@ def register(name: str, folder: Path, backend: str, pid: int, output: Path | Non
     return _note(
         "insert into runs (name, folder, started, backend, pid, born, output) values (?, ?, ?, ?, ?, ?, ?) "
         "on conflict (folder) where job_id is null do update set name = excluded.name, started = excluded.started, "
-        "backend = excluded.backend, pid = excluded.pid, born = excluded.born, output = excluded.output returning id",
+        "backend = excluded.backend, pid = excluded.pid, born = excluded.born, output = excluded.output, "
+        "parameters = case when queue is null then '' else parameters end, queue = null returning id",
         (name, str(folder.absolute()), time.time(), backend, pid, birth_of(pid), printed),
     )
 
@@ -92,14 +114,20 @@ def register_cloud(name: str, backend: str, job_id: str, repo_id: str, url: str,
     parameters: as `params.to_json()`, so that it can be resumed.  A job has one entry, and a repo none of earlier jobs that
     are known to have ended.  Never fails a run: None with a notice.
     """
-    folder = str(Path(name).absolute())
+    values = (name, str(Path(name).absolute()), time.time(), backend, job_id, repo_id, url, parameters)
+    queued = (
+        "queue = 'launching' and pid = ? and name = ? and backend = ?"  # it keeps its number; the job's earlier entry goes
+    )
+    mine = (os.getpid(), name, backend)
+    _change(f"delete from runs where job_id = ? and exists (select 1 from runs where {queued})", (job_id, *mine))
+    _change(f"update runs set job_id = ?, queue = null where {queued}", (job_id, *mine))
     number = _note(
         "insert into runs (name, folder, started, backend, pid, job_id, repo_id, url, parameters) "
         "values (?, ?, ?, ?, 0, ?, ?, ?, ?) "
         "on conflict (job_id) do update set name = excluded.name, folder = excluded.folder, started = excluded.started, "
         "backend = excluded.backend, repo_id = excluded.repo_id, url = excluded.url, parameters = excluded.parameters, "
         "stage = null, detail = null, step = null, total_steps = null, loss = null returning id",
-        (name, folder, time.time(), backend, job_id, repo_id, url, parameters),
+        values,
     )
     if number is not None and repo_id:
         marks = ", ".join("?" * len(ENDED))
@@ -133,35 +161,57 @@ def forget(entry_id: int) -> None:
     _change("delete from runs where id = ?", (entry_id,))
 
 
+def find(number: int) -> Entry | None:
+    """The run with this number.  Raises RunFolderError as `entries`."""
+    return next(iter(_select("where id = ?", (number,))), None)
+
+
 def entries() -> list[Entry]:
     """All registered runs, the latest first.  Raises RunFolderError if there's a registry that can't be read."""
+    return _select("order by started desc, id desc", ())
+
+
+def note(number: int, text: str) -> None:
+    """Keep the user's own words about a run."""
+    _change("update runs set notes = ? where id = ?", (text, number))
+
+
+def _select(condition: str, values: tuple[object, ...]) -> list[Entry]:
     try:
         if not (home() / DATABASE).exists():
             return []
-        with _database() as database:
-            rows = database.execute(f"select {_COLUMNS} from runs order by started desc, id desc").fetchall()
+        with open_registry() as database:
+            rows = database.execute(f"select {COLUMNS} from runs {condition}", values).fetchall()
     except (OSError, sqlite3.Error) as problem:
-        raise RunFolderError(
-            f"the registry of runs {home() / DATABASE} can't be read: {problem}; set AUTOTRAIN_HOME to another folder, "
-            "or move the file away to begin a new one: runs can be named by their folder"
-        ) from problem
+        raise unreadable(problem) from problem
     return [_entry(*row) for row in rows]
+
+
+def unreadable(problem: Exception) -> RunFolderError:
+    """What to tell the user of a registry that can't be used."""
+    return RunFolderError(
+        f"the registry of runs {home() / DATABASE} can't be read: {problem}; set AUTOTRAIN_HOME to another folder, "
+        "or move the file away to begin a new one: runs can be named by their folder"
+    )
 
 
 def _entry(
     number: int, name: str, folder: str, started: float, backend: str, pid: int, born: str, output: str | None,
     job_id: str | None, repo_id: str, url: str, parameters: str,
     stage: str | None, detail: str | None, step: int | None, total_steps: int | None, loss: float | None,
+    notes: str, queue: str | None, since: float, options: str,
 ) -> Entry:  # fmt: skip
     seen = Seen(stage, detail or "", step or 0, total_steps or 0, loss) if stage else None
-    cloud = CloudJob(job_id, repo_id, url, parameters, seen) if job_id else None
-    return Entry(number, name, Path(folder), started, backend, pid, born, Path(output) if output else None, cloud)
+    queued = Queued(queue, detail or "", since, "resume" in options, "overwrite" in options) if queue else None
+    cloud = CloudJob(job_id, repo_id, url, parameters, seen) if job_id and not queued else None
+    printed = Path(output) if output else None
+    return Entry(number, name, Path(folder), started, backend, pid, born, printed, cloud, notes, parameters, queued)
 
 
 def _note(statement: str, values: tuple[object, ...]) -> int | None:
     """Run an insert that returns the entry's number; None with a notice where the registry can't be written."""
     try:
-        with _database() as database:
+        with open_registry() as database:
             (number,) = database.execute(statement, values).fetchone()
             return number
     except (OSError, sqlite3.Error) as problem:
@@ -173,14 +223,14 @@ def _note(statement: str, values: tuple[object, ...]) -> int | None:
 
 def _change(statement: str, values: tuple[object, ...]) -> None:
     try:
-        with _database() as database:
+        with open_registry() as database:
             database.execute(statement, values)
     except (OSError, sqlite3.Error):
         return  # an index: what it misses is seen in the folder, or heard from the service again
 
 
 @contextmanager
-def _database() -> Generator[sqlite3.Connection]:
+def open_registry() -> Generator[sqlite3.Connection]:
     """The registry, made or moved on if need be; one transaction, undone if something is raised."""
     home().mkdir(parents=True, exist_ok=True)
     path = home() / DATABASE

@@ -8,10 +8,12 @@ from pathlib import Path
 from autotrain.run_folder import FINISHING, METRICS_FILE, STOPPED, TRAINING, RunState, is_held, is_run, read_state
 from autotrain.runs.processes import Process, find_worker
 from autotrain.runs.registry import Entry, entries
+from autotrain.runs.waiting import LAUNCHING
 
 # Beside the stages of state.json, and those of the cloud.
 STARTING, PAUSED, GONE, FAILED, RUNNING, UNKNOWN = "starting", "paused", "gone", "failed", "running", "unknown"
-LIVE = (STARTING, TRAINING, FINISHING, PAUSED, RUNNING)
+WAITING = "waiting"  # in the queue of the web page
+LIVE = (WAITING, STARTING, TRAINING, FINISHING, PAUSED, RUNNING)
 RESUMABLE = (STOPPED, "interrupted", FAILED)
 
 _TAIL_BYTES = 64_000
@@ -22,7 +24,7 @@ _SILENT = "its worker ended without saying why: it was killed, or the machine we
 class Run:
     """A registered run and where it stands.
 
-    stage: as in state.json or of the cloud, or starting, paused, stopped, gone, unknown.
+    stage: as in state.json or of the cloud, or waiting, starting, paused, stopped, gone, unknown.
     reason: why it ended, or isn't known; "" if there's nothing to say.
     heartbeat: when its worker last wrote its state, seconds since the epoch; None if it didn't.
     """
@@ -47,6 +49,9 @@ def list_runs() -> list[Run]:
 
 def look_at(entry: Entry) -> Run:
     """Where a run stands.  Asks no service: of a run in the cloud, what was last heard."""
+    if entry.queued:
+        stage = STARTING if entry.queued.stage == LAUNCHING else entry.queued.stage
+        return Run(entry, stage, reason=entry.queued.reason)
     if entry.cloud:
         seen = entry.cloud.seen
         if seen is None:
@@ -66,6 +71,8 @@ def worker_of(entry: Entry) -> Process | None:
 
     The one that was started last, or whoever holds the folder: a worker that was started by hand isn't registered.
     """
+    if entry.queued:
+        return None  # its number is that of who is about to start it
     worker = find_worker(entry.pid, entry.born)
     state = read_state(entry.folder)
     if worker is None and state is not None and is_held(entry.folder):

@@ -1,0 +1,95 @@
+"""Runs that wait for their turn, in the registry: so a queue outlives its server, and two servers never start one run."""
+
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from autotrain.errors import RunFolderError
+from autotrain.runs.processes import birth_of, find_process
+from autotrain.runs.registry import Entry, entries, open_registry, unreadable
+
+# Stages of a run that hasn't begun; see registry.Queued.
+WAITING, LAUNCHING, STOPPED, FAILED = "waiting", "launching", "stopped", "failed"
+TAKEN_OUT = "it was taken out of the queue before it began"
+
+
+def enqueue(name: str, folder: Path, backend: str, parameters: str, *, resume: bool = False, overwrite: bool = False) -> int:
+    """Put a run at the end of the queue; returns its number, which it keeps.  One in the same folder is its predecessor.
+
+    parameters: as `params.to_json()`.
+    Raises RunFolderError if the registry can't be written, or if a run in this folder is waiting already.
+    """
+    now = time.time()
+    # A run in the cloud has no folder here, and so mustn't replace the entry of a local run of its name.
+    job_id = None if backend.startswith("local") else f"waiting-{uuid.uuid4().hex}"
+    options = " ".join(name for name, given in (("resume", resume), ("overwrite", overwrite)) if given)
+    rows = _execute(
+        "insert into runs (name, folder, started, backend, pid, job_id, parameters, queue, queued, options) "
+        "values (?, ?, ?, ?, 0, ?, ?, ?, ?, ?) "
+        "on conflict (folder) where job_id is null do update set name = excluded.name, backend = excluded.backend, "
+        "parameters = excluded.parameters, queue = excluded.queue, queued = excluded.queued, options = excluded.options, "
+        f"detail = null where queue is null or queue not in ('{WAITING}', '{LAUNCHING}') returning id",
+        (name, str(folder.absolute()), now, backend, job_id, parameters, WAITING, now, options),
+    )
+    if not rows:
+        raise RunFolderError(f"project_name: a run {name} is waiting to begin already; take it out of the queue first")
+    return rows[0]
+
+
+def waiting(known: Sequence[Entry] | None = None) -> list[Entry]:
+    """The runs that wait, in the order in which they begin."""
+    found = [one for one in (entries() if known is None else known) if one.queued and one.queued.stage == WAITING]
+    return sorted(found, key=lambda one: (one.queued.since if one.queued else 0.0, one.id))
+
+
+def claim(number: int) -> bool:
+    """Take a waiting run to start it from this process; False if somebody else did, or it was taken out."""
+    pid = os.getpid()
+    return bool(
+        _execute(
+            "update runs set queue = ?, pid = ?, born = ? where id = ? and queue = ? returning id",
+            (LAUNCHING, pid, birth_of(pid), number, WAITING),
+        )
+    )
+
+
+def give_back(known: Sequence[Entry]) -> None:
+    """Let those wait again that a process claimed and didn't live to start."""
+    for entry in known:
+        if entry.queued and entry.queued.stage == LAUNCHING and not _is_there(entry):
+            _execute("update runs set queue = ? where id = ? and queue = ? returning id", (WAITING, entry.id, LAUNCHING))
+
+
+def take_out(number: int) -> bool:
+    """Take a run out of the queue; one that had begun before is what it was.  False if it isn't waiting."""
+    return bool(
+        _execute(
+            "update runs set queue = case when options = '' then ? else null end, detail = ? "
+            "where id = ? and queue = ? returning id",
+            (STOPPED, TAKEN_OUT, number, WAITING),
+        )
+    )
+
+
+def fail(number: int, reason: str) -> None:
+    """Note why a claimed run couldn't be started."""
+    _execute(
+        "update runs set queue = ?, detail = ? where id = ? and queue is not null returning id", (FAILED, reason, number)
+    )
+
+
+def _is_there(entry: Entry) -> bool:
+    process = find_process(entry.pid)
+    return process is not None and process.born == entry.born
+
+
+def _execute(statement: str, values: tuple[object, ...]) -> list[int]:
+    """Numbers of the entries that were changed.  Raises RunFolderError."""
+    try:
+        with open_registry() as database:
+            return [number for (number,) in database.execute(statement, values).fetchall()]
+    except (OSError, sqlite3.Error) as problem:
+        raise unreadable(problem) from problem
