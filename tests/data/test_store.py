@@ -48,6 +48,41 @@ def test_an_example_without_tokens_is_refused():
         store.append(Example((segment([], []),)), Origin("a", 1))
 
 
+def test_rows_at_once_are_the_same_as_one_after_the_other():
+    draw = np.random.default_rng(0)
+    lengths = [1, 2, 300, *draw.integers(1, 50, 40)]
+    ids = [draw.integers(0, 50_000, length).astype(np.int32) for length in lengths]
+    trained = [draw.random(length) < 0.5 for length in lengths]
+    origins = [Origin("b" if number % 7 else "a", 3 * number) for number in range(len(lengths))]
+    pair = Example((segment([1, 2], [0, 0]), segment([3], [1], 0, 0), segment([4, 5], [1, 1], 0, 1)), num_sequences=2)
+    with ExampleStore() as one, ExampleStore() as all_:
+        for store in (one, all_):
+            store.append(pair, Origin("c", 1))
+        for row in zip(ids, trained, origins, strict=True):
+            one.append(Example((Segment(row[0], row[1]),)), row[2])
+        for some in (slice(0, 10), slice(10, None)):
+            all_.append_rows(ids[some], trained[some], origins[some])
+        assert all_.fingerprint == one.fingerprint
+        assert all_.files == one.files
+        assert all_.num_tokens.tolist() == one.num_tokens.tolist()
+        assert all_.num_trained.tolist() == one.num_trained.tolist()
+        assert all_.counts(range(len(all_))) == one.counts(range(len(one)))
+        assert [str(all_.origin(index)) for index in range(len(all_))] == [
+            str(one.origin(index)) for index in range(len(one))
+        ]
+        for index in range(len(one)):
+            ours, theirs = all_[index], one[index]
+            assert [(s.ids.tolist(), s.trained.tolist()) for s in ours.segments] == [
+                (s.ids.tolist(), s.trained.tolist()) for s in theirs.segments
+            ]
+
+
+def test_a_row_without_tokens_is_refused_among_others():
+    row, nothing = np.array([1, 2], np.int32), np.zeros(0, np.int32)
+    with ExampleStore() as store, pytest.raises(ValueError, match="a:2: an example needs tokens"):
+        store.append_rows([row, nothing], [row > 0, nothing > 0], [Origin("a", 1), Origin("a", 2)])
+
+
 def filled(store):
     pair = Example(
         (segment([1, 2], [1, 1], None, 2), segment([3], [1], 0, 0), segment([4, 5], [1, 1], 0, 1)),

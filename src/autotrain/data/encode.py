@@ -124,6 +124,8 @@ def _cut(marked: Marked) -> list[tuple[str, bool]]:
 
 def framed(encoded: Encoded, prefix: tuple[int, ...], suffix: tuple[int, ...], *, trains_on_prefix: bool = False) -> Encoded:
     """Put ids before and after, unless they are there already; what is put after is trained on."""
+    if not prefix and not suffix:
+        return encoded
     ids, trained = encoded.ids, encoded.trained
     if prefix and tuple(ids[: len(prefix)]) != prefix:
         ids = np.concatenate([np.array(prefix, np.int32), ids])

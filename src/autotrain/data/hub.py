@@ -1,8 +1,8 @@
 """Rows of a data set on the hub, and what to do when it can't be had."""
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 from autotrain import log
@@ -11,6 +11,8 @@ from autotrain.data.read import Rows
 from autotrain.errors import DataError
 from autotrain.hub.look import look_at_data_set, offline
 from autotrain.types import Origin, Row
+
+MAX_CONFIGS = 40
 
 
 class HubRows:
@@ -29,6 +31,21 @@ class HubRows:
             yield Row(cells, Origin(str(self.where), number))
 
 
+def hub_splits(name: str) -> list[str]:
+    """Its splits, as `split`, or `config:split` where there are several configs.  Raises DataError."""
+    import datasets
+
+    look_at_data_set(name)
+    token = os.environ.get("HF_TOKEN")
+    with _explained(HubSplit(name, None, "")):
+        configs = datasets.get_dataset_config_names(name, token=token)
+        return [
+            f"{config}:{split}" if len(configs) > 1 else str(split)
+            for config in configs[:MAX_CONFIGS]
+            for split in datasets.get_dataset_split_names(name, config, token=token)
+        ]
+
+
 def _load(where: HubSplit) -> Any:
     log.notice(f"{where.name} is no local file or folder: it is taken from the Hugging Face Hub, or from its cache here")
     seen = look_at_data_set(where.name, describe_missing(where.name))
@@ -38,12 +55,20 @@ def _load(where: HubSplit) -> Any:
 
 def _load_seen(where: HubSplit) -> Any:
     import datasets
-    from datasets.exceptions import DatasetNotFoundError
 
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    try:
+    with _explained(where):
         return datasets.load_dataset(where.name, where.config, split=where.split, token=os.environ.get("HF_TOKEN"))
+
+
+@contextmanager
+def _explained(where: HubSplit) -> Generator[None]:
+    """What the library raises, as DataError."""
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        yield
     except DatasetNotFoundError as error:
         raise DataError(_not_found(where, str(error))) from None
     except (ConnectionError, TimeoutError) as error:

@@ -11,16 +11,34 @@ UNFINISHED = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
-class InspectedRow:
-    """pieces: (text, whether it is trained on) of each token; tokens that share a character are joined.
+class InspectedPart:
+    """name: "" of a whole text, otherwise prompt, chosen or rejected.
 
-    The parts of a pair stand one after the other, each below its name.
+    pieces: (text, whether it is trained on) of each token; tokens that share a character are joined.
     """
 
-    origin: Origin
+    name: str
     pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedRow:
+    """parts: one, or those of a pair; an answer continues the prompt, or is a whole text by itself."""
+
+    origin: Origin
+    parts: tuple[InspectedPart, ...]
     num_tokens: int
     num_trained: int
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """All parts one after the other, each below its name."""
+        pieces: list[Piece] = []
+        for part in self.parts:
+            if part.name:
+                pieces.append((("\n" if pieces else "") + f"--- {part.name}\n", False))
+            pieces += part.pieces
+        return tuple(pieces)
 
 
 def inspect_rows(store: ExampleStore, tokenizer: Any, how_many: int) -> list[InspectedRow]:
@@ -28,20 +46,17 @@ def inspect_rows(store: ExampleStore, tokenizer: Any, how_many: int) -> list[Ins
     rows: list[InspectedRow] = []
     num_tokens, num_trained = store.num_tokens, store.num_trained
     for index in range(min(how_many, len(store))):
-        pieces = _parts(store[index], tokenizer)
-        rows.append(InspectedRow(store.origin(index), tuple(pieces), int(num_tokens[index]), int(num_trained[index])))
+        parts = _parts(store[index], tokenizer)
+        rows.append(InspectedRow(store.origin(index), parts, int(num_tokens[index]), int(num_trained[index])))
     return rows
 
 
-def _parts(example: Example, tokenizer: Any) -> list[Piece]:
-    """A pair has two answers, each of which continues the prompt, or is a whole text by itself."""
+def _parts(example: Example, tokenizer: Any) -> tuple[InspectedPart, ...]:
     names = ("prompt", "chosen", "rejected")[-len(example.segments) :] if len(example.segments) > 1 else ("",)
-    pieces: list[Piece] = []
-    for name, segment in zip(names, example.segments, strict=True):
-        if name:
-            pieces.append((("\n" if pieces else "") + f"--- {name}\n", False))
-        pieces += _pieces(segment, tokenizer)
-    return pieces
+    return tuple(
+        InspectedPart(name, tuple(_pieces(segment, tokenizer)))
+        for name, segment in zip(names, example.segments, strict=True)
+    )
 
 
 def _pieces(segment: Segment, tokenizer: Any) -> list[Piece]:

@@ -66,7 +66,7 @@ def open_split(params: LLMTrainingParams, split: Split, kind: SampleKind = "text
     objective is trained on.
     """
     check_chat_template(params)
-    name, rows, fingerprint = _open(params, split)
+    name, rows, fingerprint = open_rows(params, split)
     peeked = list(islice((row for row in rows() if isinstance(row, Row)), NUM_PEEKED_ROWS))
     if not peeked:
         _refuse_rowless(name, rows)
@@ -88,7 +88,8 @@ def _maker(
     return pair_form, pair_form.is_conversation, partial(make, form=pair_form)
 
 
-def _open(params: LLMTrainingParams, split: Split) -> tuple[str, Callable[[], Rows], Callable[[], str]]:
+def open_rows(params: LLMTrainingParams, split: Split) -> tuple[str, Callable[[], Rows], Callable[[], str]]:
+    """The name of a split, its rows as they stand there, and its fingerprint.  Raises DataError."""
     wanted = params.train_split if split == "train" else params.valid_split
     if wanted is None:
         raise DataError("valid_split isn't set; name the split, or the file, to validate on")

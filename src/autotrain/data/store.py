@@ -24,9 +24,10 @@ _EXAMPLE = np.dtype(
         ("file", "<i4"),
     ]
 )
+_ID = np.dtype("<i4")
 _COLUMNS = MappingProxyType(
     {
-        "ids": np.dtype("<i4"),
+        "ids": _ID,
         "trained": np.dtype("?"),
         "segments": _SEGMENT,
         "examples": _EXAMPLE,
@@ -79,6 +80,38 @@ class ExampleStore:
         self._digest.update(b"%d %r %r\n" % (num_sequences, example.margin, example.label))
         self._num_tokens.append(_pack_number(num_tokens))
         self._num_trained.append(_pack_number(num_trained))
+
+    def append_rows(self, ids: Sequence[np.ndarray], trained: Sequence[np.ndarray], origins: Sequence[Origin]) -> None:
+        """Add examples of one segment each: the same as `append` of one after the other, and several times as fast.
+
+        ids: of each (length,) int32, not empty.  trained: of each (length,) bool.
+        """
+        all_ids, all_trained = np.concatenate(ids), np.concatenate(trained)
+        lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+        if not lengths.all():
+            raise ValueError(f"{origins[int(np.argmin(lengths))]}: an example needs tokens")
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
+        segments, examples = np.zeros(len(ids), _SEGMENT), np.zeros(len(ids), _EXAMPLE)
+        segments["start"], segments["tokens"], segments["parent"] = starts + len(self._ids), lengths, -1
+        segments["targets"] = np.add.reduceat(all_trained, starts, dtype=np.int64) - all_trained[starts]
+        examples["segment"] = np.arange(len(ids)) + len(self._segments)
+        examples["segments"] = examples["sequences"] = 1
+        examples["line"] = [origin.line for origin in origins]
+        examples["file"] = [self._files.setdefault(origin.file, len(self._files)) for origin in origins]
+        raw_ids, raw_trained = all_ids.astype(_ID, copy=False).tobytes(), all_trained.tobytes()
+        self._digest.update(
+            b"".join(
+                b"%d -1 0|%b%b1 0.0 0.0\n" % (end - start, raw_ids[4 * start : 4 * end], raw_trained[start:end])
+                for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+            )
+        )
+        self._ids.append(raw_ids)
+        self._trained.append(raw_trained)
+        self._segments.append(segments.tobytes())
+        self._examples.append(examples.tobytes())
+        self._num_tokens.append(segments["tokens"].tobytes())
+        self._num_trained.append(segments["targets"].tobytes())
 
     def __len__(self) -> int:
         return len(self._examples)

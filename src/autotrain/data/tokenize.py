@@ -18,7 +18,7 @@ from autotrain.data.messages import RowProblem
 from autotrain.data.pair_tokens import store_trees
 from autotrain.data.report import CUT_AWAY, EMPTY_ANSWER, MALFORMED, NO_ASSISTANT_TURN, NOTHING_TO_TRAIN, RowsReport
 from autotrain.data.samples import Sample, Source
-from autotrain.data.store import ExampleStore, num_targets
+from autotrain.data.store import ExampleStore
 from autotrain.data.tokenizer import LoadedTokenizer
 from autotrain.errors import DataError
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -202,19 +202,31 @@ def _says_nothing(message: Mapping[str, Any]) -> bool:
 
 def _store_rows(rows: Iterable[Tokens], store: ExampleStore, split: str, block_size: int, report: RowsReport) -> None:
     """Each row an example; its beginning is kept where it is too long."""
-    for origin, row in rows:
-        segment = Segment(row.ids[:block_size], row.trained[:block_size])
-        num_cut = len(row.ids) - len(segment.ids)
-        if not num_targets(segment):
-            if num_cut:
-                detail = f"{len(row.ids)} tokens; none of the first {block_size} is trained on"
+    rows = iter(rows)
+    while window := list(islice(rows, WINDOW_ROWS)):
+        kept = [(origin, row) for origin, row in window if np.count_nonzero(row.trained[1:block_size])]
+        if len(kept) < len(window) or any(len(row.ids) > block_size for _, row in kept):
+            _report_rows(window, split, block_size, report)
+        if kept:
+            store.append_rows(
+                [row.ids[:block_size] for _, row in kept],
+                [row.trained[:block_size] for _, row in kept],
+                [origin for origin, _ in kept],
+            )
+
+
+def _report_rows(window: Iterable[Tokens], split: str, block_size: int, report: RowsReport) -> None:
+    """Enter rows that are cut, and those of which nothing is left to train on."""
+    for origin, row in window:
+        length = len(row.ids)
+        if not np.count_nonzero(row.trained[1:block_size]):
+            if length > block_size:
+                detail = f"{length} tokens; none of the first {block_size} is trained on"
                 report.left_out(split, origin, CUT_AWAY, detail)
             else:
-                report.left_out(split, origin, NOTHING_TO_TRAIN, f"{len(row.ids)} tokens, none of which can be predicted")
-            continue
-        if num_cut:
-            report.cut(split, origin, len(segment.ids), num_cut)
-        store.append(Example((segment,)), origin)
+                report.left_out(split, origin, NOTHING_TO_TRAIN, f"{length} tokens, none of which can be predicted")
+        elif length > block_size:
+            report.cut(split, origin, block_size, length - block_size)
 
 
 def _store_stream(rows: Iterable[Tokens], store: ExampleStore, split: str, block_size: int, report: RowsReport) -> None:

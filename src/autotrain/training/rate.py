@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from autotrain.models.fast.onednn import is_exact, through_onednn
@@ -13,7 +14,7 @@ from autotrain.models.network import Network
 from autotrain.training.floor import Shapes
 from autotrain.types import Example
 
-_SECONDS = 0.05  # for each shape
+_SECONDS = 0.02  # for each shape
 _TOKENS = {"cpu": 1024, "cuda": 8192, "mps": 2048}  # rows of a product; more gain nothing
 
 
@@ -30,8 +31,12 @@ def attended_tokens(examples: Iterable[Example]) -> int:
 
 
 def shapes_of(policy: Network) -> Shapes | None:
-    """Sizes of the model's matrices; None where they aren't all ordinary layers (experts, convolutions)."""
-    model = policy.pretrained
+    """As `shapes_of_model`."""
+    return shapes_of_model(policy.pretrained)
+
+
+def shapes_of_model(model: PreTrainedModel) -> Shapes | None:
+    """Sizes of the model's matrices, an adapter's too; None where not all are ordinary layers (experts, convolutions)."""
     if any(parameter.ndim > 2 for parameter in model.parameters()):
         return None
     head = model.get_output_embeddings()
@@ -52,11 +57,16 @@ def _num_weights(module: nn.Linear | Conv1D) -> int:
 
 
 def matmul_rate(policy: Network) -> float:
-    """Operations per second of matrix products between hidden and inner size, in the precision of the computation.
+    """As `matmul_rate_at`."""
+    return matmul_rate_at(policy.pretrained.config, policy.device, policy.precision.compute)
 
-    The best that torch does here: in float32 also through oneDNN, where that is exact.  Takes 0.1 to 0.2 seconds.
+
+def matmul_rate_at(config: PretrainedConfig, device: torch.device, dtype: torch.dtype) -> float:
+    """Operations per second of matrix products between hidden and inner size, in the type of the computation.
+
+    The best that torch does here: in float32 also through oneDNN, where that is exact.  Takes a tenth of a second.
     """
-    sizes, device, dtype = layer_sizes(policy.pretrained.config), policy.device, policy.precision.compute
+    sizes = layer_sizes(config)
     generator = torch.Generator().manual_seed(0)  # training's own random state stays as it is
     num_tokens = _TOKENS.get(device.type, _TOKENS["cpu"])
     wide, narrow = (torch.randn(num_tokens, size, generator=generator) for size in (sizes.inner, sizes.hidden))
