@@ -9,9 +9,9 @@ import torch
 from jinja2 import TemplateError
 from peft import PeftModel
 from transformers import GenerationConfig
+from transformers.generation.stopping_criteria import StoppingCriteriaList
 from transformers.generation.streamers import TextStreamer
 
-from autotrain.base_models import ModelSource
 from autotrain.errors import DataError, ModelError
 from autotrain.models.embeddings import grow_to
 from autotrain.models.precision import choose_device, choose_precision
@@ -70,14 +70,11 @@ def load_for_generation(name: str, *, base: bool = False, token: str | None = No
     if base and target.base is None:
         raise ModelError(f"--base: the model that {name} was made from isn't known; give a run folder or leave --base out")
     device = choose_device()
-    dtype = choose_precision(LLMTrainingParams(mixed_precision="auto"), device).compute
     tokenizer = bases.load_tokenizer(target.folder, target.model, token)
-    model: Any = bases.load_base(target.model, dtype=dtype, token=token)
+    model: Any = bases.load_base(target.model, dtype=_dtype_on(device), token=token)
     if target.adapter is not None:
         model = bases.attach(model, bases.read_adapter(target.adapter), len(tokenizer))
-    base_model: Any = None
-    if base and target.base is not None and target.adapter is None:
-        base_model = _load_base_apart(target.base, len(tokenizer), dtype, token).to(device)
+    base_model = load_base_beside(name, len(tokenizer), token) if base and target.adapter is None else None
     return LoadedModel(
         model=model.to(device).eval(),
         tokenizer=tokenizer,
@@ -100,14 +97,29 @@ def answer(
     model = loaded.base_model if of_base and loaded.base_model is not None else loaded.model
     switched_off = model.disable_adapter() if of_base and isinstance(model, PeftModel) else nullcontext()
     streamer = _CallbackStreamer(loaded.tokenizer, on_text) if on_text else None
-    with torch.no_grad(), switched_off:
-        output = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
+    with switched_off:
+        output = continuation(model, loaded, (ids, mask), settings, streamer=streamer)
+    return str(loaded.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
+
+
+def continuation(
+    model: Any,
+    loaded: LoadedModel,
+    prompt: tuple[torch.Tensor, torch.Tensor],
+    settings: AnswerSettings,
+    stopping_criteria: StoppingCriteriaList | None = None,
+    *,
+    streamer: TextStreamer | None = None,
+) -> torch.Tensor:
+    """Token ids (1, tokens) of a prompt as `encode` gave it, and of the answer that `model` gives to it."""
+    with torch.no_grad():
+        return model.generate(
+            input_ids=prompt[0],
+            attention_mask=prompt[1],
             generation_config=_configure(loaded.generation_config, settings),
+            stopping_criteria=stopping_criteria,
             streamer=streamer,
         )
-    return str(loaded.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
 
 
 def encode(loaded: LoadedModel, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,11 +144,22 @@ def as_text(messages: Sequence[Message]) -> str:
     return "\n".join(str(turn.get("content") or "") for turn in messages)
 
 
-def _load_base_apart(source: ModelSource, num_tokens: int, dtype: torch.dtype, token: str | None) -> Any:
-    """The model before training, with rows for the tokens that training added."""
-    model = bases.load_base(source, dtype=dtype, token=token)
+def load_base_beside(name: str, num_tokens: int, token: str | None = None) -> Any:
+    """The model that `name` was made from, with rows for `num_tokens` tokens, for a result that isn't an adapter.
+
+    Raises ModelError.
+    """
+    source = find_target(name).base
+    if source is None:
+        raise ModelError(f"--base: the model that {name} was made from isn't known; give a run folder or leave --base out")
+    device = choose_device()
+    model: Any = bases.load_base(source, dtype=_dtype_on(device), token=token)
     grow_to(model, num_tokens)
-    return model
+    return model.to(device)
+
+
+def _dtype_on(device: torch.device) -> torch.dtype:
+    return choose_precision(LLMTrainingParams(mixed_precision="auto"), device).compute
 
 
 def _ends_of(target: Target, model: Any, tokenizer: Any) -> GenerationConfig:

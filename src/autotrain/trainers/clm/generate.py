@@ -1,4 +1,4 @@
-"""The worker entry `generate`: chat, answers to a list of prompts, scores of a list of answers, merging.
+"""The worker entry `generate`: chat, answers to prompts, scores of answers, merging, talks with a program.
 
 Arguments: what to do, and a JSON object with the fields of the request (the front door has parsed the user's flags).
 The hub token comes in the environment (HF_TOKEN).  Errors are worded and turned into exit codes by __main__.
@@ -62,8 +62,8 @@ class MergeRequest:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Do what `argv` asks: ["chat" | "answers" | "score" | "merge", JSON]."""
-    entries = {"chat": _chat, "answers": _answers, "score": _score, "merge": _merge}
+    """Do what `argv` asks: ["chat" | "answers" | "score" | "merge" | "talk", JSON]."""
+    entries = {"chat": _chat, "answers": _answers, "score": _score, "merge": _merge, "talk": _talk}
     if len(argv) != 2 or argv[0] not in entries:
         raise ConfigError(
             "generate takes chat, answers, score or merge, and a JSON object; use autotrain chat | generate | score | tools"
@@ -138,20 +138,31 @@ def _merge(fields: dict[str, Any]) -> None:
     log.info(f"the merged model is in {output}; try it: {trial}")
 
 
+def _talk(fields: dict[str, Any]) -> None:
+    from autotrain.trainers.clm.talk import talk
+
+    talk(**fields)
+
+
 def _load(request: ChatRequest) -> Any:
     """The model and the settings of its answers."""
     import torch
 
     from autotrain.output.generate import AnswerSettings, load_for_generation
 
-    torch.manual_seed(request.seed)
     log.info(f"loading {request.model} …")
     loaded = load_for_generation(request.model, base=request.base, token=os.environ.get("HF_TOKEN"))
+    torch.manual_seed(request.seed)  # now: loading draws random numbers, too
     return loaded, AnswerSettings(request.max_new_tokens, request.temperature, request.top_p)
 
 
 def _write_answers(loaded: Any, settings: Any, request: AnswersRequest, prompts: Sequence[Any], file: TextIO | None) -> None:
-    """One after another, each written whole before the next begins."""
+    """One after another, each written whole before the next begins.
+
+    Each prompt has a seed of its own, so that an answer doesn't hang on the prompts before it; tuned and base share it.
+    """
+    import torch
+
     from autotrain.output.answers import answer_writer
     from autotrain.output.generate import answer
 
@@ -159,8 +170,10 @@ def _write_answers(loaded: Any, settings: Any, request: AnswersRequest, prompts:
     for number, prompt in enumerate(prompts):
         turns = _with_system(prompt, request.system) if loaded.is_chat else prompt
         try:
+            torch.manual_seed(request.seed + number)
             line = {"prompt": prompt, "answer": answer(loaded, turns, settings).strip()}
             if request.base:
+                torch.manual_seed(request.seed + number)
                 line["base_answer"] = answer(loaded, turns, settings, of_base=True).strip()
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted; {number} of {len(prompts)} answers were written", signal.SIGINT) from error
