@@ -8,6 +8,7 @@ from autotrain.errors import ConfigError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `autotrain inspect`."""
     parser.add_argument("--config", required=True, metavar="FILE_OR_URL", help="the config: .yml, .yaml or .json")
+    parser.add_argument("--json", action="store_true", help="one JSON object: rows, tokens, amounts, what stands in the way")
     parser.add_argument("--rows", default="3", metavar="N", help="number of rows to show (default: 3)")
 
 
@@ -23,4 +24,4 @@ def run(args: argparse.Namespace) -> int:
     # Nothing is pushed, so what only pushing needs may be missing, as in a dry run.
     params = load_config(args.config, dry_run=True).params
     find_model(params.model)
-    return run_worker("inspect", Job(params), ["--rows", args.rows]).exit_code or 0
+    return run_worker("inspect", Job(params), ["--rows", args.rows, *(["--json"] if args.json else [])]).exit_code or 0

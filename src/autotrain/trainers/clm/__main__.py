@@ -92,14 +92,19 @@ def _push_late(folder: Path, params: LLMTrainingParams) -> bool:
 
 
 def _inspect(arguments: list[str]) -> int:
+    if arguments == ["--serve"]:
+        with _imports():
+            from autotrain.trainers.clm.inspect.serve import serve
+        return serve()
     parser = _options()
     parser.add_argument("--rows", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     params = read_params(Path(options.training_config))
     check_models(params)
     with _imports():
-        from autotrain.trainers.clm.inspect import inspect
-    inspect(params, options.rows)
+        from autotrain.trainers.clm.inspect.shown import inspect, inspect_as_json
+    (inspect_as_json if options.json else inspect)(params, options.rows)
     return 0
 
 

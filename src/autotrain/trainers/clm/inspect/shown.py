@@ -1,5 +1,6 @@
-"""Worker entry `inspect`: show, row by row, what will be trained on, without loading a weight."""
+"""What will be trained on, printed row by row, without loading a weight."""
 
+import json
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from rich.text import Text
 from autotrain import log, objectives
 from autotrain.config.notices import ineffective
 from autotrain.data.inspection import inspect_rows
+from autotrain.trainers.clm.inspect.amounts import measure
+from autotrain.trainers.clm.inspect.serve import show_first
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import find_base, prepare_data
 from autotrain.trainers.clm.quiet import quiet_libraries
@@ -26,6 +29,15 @@ def inspect(params: LLMTrainingParams, num_rows: int) -> None:
         console.print(heading, style="dim", markup=False)
         console.print(_marked(row.pieces, console.is_terminal))
     data.close()
+
+
+def inspect_as_json(params: LLMTrainingParams, num_rows: int) -> None:
+    """Print one JSON object: the preview of the first rows, and, if nothing stands in the way, `amounts` of all of them."""
+    quiet_libraries()
+    shown = show_first(params, num_rows)
+    mapped = params.model_copy(update=shown.get("suggested") or {})
+    amounts = None if shown["problem"] else measure(mapped)
+    print(json.dumps({**shown, "amounts": amounts}, ensure_ascii=False))  # noqa: T201
 
 
 def _marked(pieces: Sequence[tuple[str, bool]], has_colours: bool) -> Text:

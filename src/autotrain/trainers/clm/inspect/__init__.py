@@ -1,0 +1,1 @@
+"""Worker entry `inspect`: what will be trained on, without loading a weight, printed or as data."""
