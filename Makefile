@@ -12,7 +12,7 @@ BENCH ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 comma := ,
-USER_EXTRAS := tensorboard,api$(if $(EXTRAS),$(comma)$(EXTRAS))
+USER_EXTRAS := tensorboard,app$(if $(EXTRAS),$(comma)$(EXTRAS))
 # A stamp for each set of extras: what is installed already isn't installed again.
 USER_STAMP := .venv/.installed-$(subst $(comma),+,$(USER_EXTRAS))
 DEV_STAMP := .venv/.installed-dev
@@ -20,13 +20,13 @@ DEV_STAMP := .venv/.installed-dev
 PARITY := .venv-parity
 PARITY_STAMP := $(PARITY)/.installed
 
-.PHONY: help setup quickstart app test test-slow parity bench bench-quick lint format docs clean
+.PHONY: help setup quickstart app test test-slow test-browser browser parity bench bench-quick lint format docs clean
 
 help:
 	@echo "make setup       create .venv with everything a user needs (EXTRAS=quant,... for more)"
 	@echo "make quickstart  fine-tune a small model and compare its answers before and after"
-	@echo "make app         open the web page (not in this version yet: it says so)"
-	@echo "make test        the tests; make test-slow for those that take minutes"
+	@echo "make app         open the web page"
+	@echo "make test        the tests; make test-slow for those that take minutes; make test-browser for the page's"
 	@echo "make parity      compare preference training with TRL's, step by step (installs TRL beside)"
 	@echo "make bench       how fast training is, beside TRL (installs it beside; half an hour, an idle machine)"
 	@echo "make bench-quick two works of that in three minutes; BENCH='--help' shows what else can be asked for"
@@ -67,8 +67,18 @@ app: $(USER_STAMP)
 	@$(BIN)/autotrain app
 
 # Tests that use larger data find the folder through AUTOTRAIN_TEST_DATA, and skip without it.
-test: $(DEV_STAMP)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+test: $(DEV_STAMP) browser
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not browser"
+
+test-browser: $(DEV_STAMP) browser
+	@$(BIN)/python -m pytest -m "not slow" tests/browser
+
+# Debian's browser and a font for Chinese, where this may install them; elsewhere the browser's tests skip, and say so.
+browser:
+	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+		apt-get -qq update > /dev/null && apt-get -qq install --yes --no-install-recommends \
+		chromium fonts-wqy-zenhei fonts-dejavu-core > /dev/null; } || \
+		echo "no chromium, and it can't be installed from here: the page is tested without a browser"
 
 test-slow: $(DEV_STAMP)
 	@$(BIN)/python -m pytest -m slow

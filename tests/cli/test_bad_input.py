@@ -68,7 +68,7 @@ CASES: list[tuple[list[str], list[str]]] = [
     (["llm-sft"], ["that is a task, not a command"]),
     (["setup"], ["autotrain setup: ", "make setup"]),
     (["spacerunner"], ["autotrain spacerunner: ", "hf jobs run"]),
-    (["app"], ["not in this version; use autotrain --config FILE"]),
+    (["app", "--port", "x"], ["--port: must be a number between 0 and 65535"]),
     (["app", "--share"], ["autotrain app --share: not kept", "ssh -L"]),
     (["app", "--colab"], ["autotrain app --colab: not kept", "AutoTrainProject"]),
     (["api", "--port", "many"], ["--port: must be a number between 0 and 65535 (got 'many')"]),

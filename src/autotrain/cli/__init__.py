@@ -31,7 +31,7 @@ COMMANDS = MappingProxyType(
         "push": Command("autotrain.cli.push", "upload a finished run to the Hugging Face Hub"),
         "tools": Command("autotrain.cli.tools", "merge an adapter into its base model"),
         "api": Command("autotrain.cli.api", "on a machine in the cloud: run what its environment says"),
-        "app": Command("autotrain.cli.app", "on a Space: serve the page (not in this version: a sign-in only)"),
+        "app": Command("autotrain.cli.app", "open the web page: train, watch and use models"),
         "space": Command("autotrain.cli.space", "put AutoTrain's page on a Space of yours"),
         "schema": Command("autotrain.cli.schema", "print all parameters as JSON Schema or Markdown"),
     }

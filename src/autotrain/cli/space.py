@@ -1,4 +1,4 @@
-"""Put AutoTrain's web page on a Space of yours: private, with sign-in and storage.  The page comes with the next version."""
+"""Put AutoTrain's web page on a Space of yours: private, with sign-in and storage."""
 
 import argparse
 import sys

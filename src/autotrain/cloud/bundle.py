@@ -110,7 +110,7 @@ def _pyproject(described: metadata.Distribution) -> str:
         'where = ["src"]',
         "",
         "[tool.setuptools.package-data]",
-        f'"*" = [{", ".join(_quoted(f"*{suffix}") for suffix in sorted(_SUFFIXES - {".py"}))}]',
+        f'"*" = [{", ".join(_quoted(f"**/*{suffix}") for suffix in sorted(_SUFFIXES - {".py"}))}]',
     ]
     return "\n".join(lines) + "\n"
 

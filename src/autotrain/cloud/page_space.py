@@ -90,7 +90,7 @@ class PageSpace:
         return self.name if "/" in self.name else f"{owner}/{self.name}"
 
     def _files(self) -> dict[str, bytes]:
-        extras = ("api", "tensorboard", *(["quant"] if self._hardware.has_gpu else []))
+        extras = ("app", "tensorboard", *(["quant"] if self._hardware.has_gpu else []))
         folder = STORAGE_FOLDER if self.stores else None
         return space_files(self.name.rpartition("/")[2], _ABOUT, START_APP, extras, _MODEL, _FRONT_MATTER, folder)
 

@@ -1,0 +1,132 @@
+"""Who may see the page: everybody on this machine, whoever knows the password, or on a Space its owner."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from autotrain import log
+from autotrain.app.key import derived, page_key
+from autotrain.app.pace import Pace
+from autotrain.app.settings import Settings
+
+COOKIE = "autotrain-login"
+LOGIN, LOGOUT = "/login", "/logout"
+SESSION_SECONDS = 30 * 86_400
+# Wrong passwords from one address, and from all: beyond, even a right one is refused until the time is over.
+_TRIES, _TRIES_OF_ALL, _TRY_SECONDS = 5, 50, 60.0
+_BEARER = "bearer "
+_TOKEN_LENGTH = 32
+
+
+@dataclass(frozen=True, repr=False)
+class Visitor:
+    """Who is there.  name: "" where nobody has one.  token: the hub's, of their own.  No repr that could be logged."""
+
+    name: str = ""
+    token: SecretStr | None = None
+
+
+class Access(Protocol):
+    """What lets visitors in."""
+
+    @property
+    def demands_login(self) -> bool: ...
+
+    @property
+    def login(self) -> str:
+        """Path where a browser signs in."""
+        ...
+
+    async def visitor(self, cookies: Mapping[str, str], authorization: str) -> Visitor | None:
+        """Who sent these; None if they have to sign in first.  authorization: the header, or ""."""
+        ...
+
+
+class Open:
+    """No login: only programs on this machine get here."""
+
+    demands_login = False
+    login = LOGIN
+
+    async def visitor(self, cookies: Mapping[str, str], authorization: str) -> Visitor | None:
+        return Visitor()
+
+
+class Password:
+    """A password, or the token that stands in for one, as a session's cookie or `Authorization: Bearer`."""
+
+    demands_login = True
+    login = LOGIN
+
+    def __init__(self, key: bytes, password: SecretStr | None) -> None:
+        """password: None for a token made from `key`, the same at each start."""
+        self._is_token = password is None
+        said = password.get_secret_value() if password else derived(key, "login token")[:_TOKEN_LENGTH]
+        self._password = SecretStr(said)
+        log.hide_secret(said)
+        # Another password ends all sessions.
+        self._session_key = bytes.fromhex(derived(key, f"sessions of {said}"))
+        self._pace = Pace(_TRIES, _TRY_SECONDS)
+        self._pace_of_all = Pace(_TRIES_OF_ALL, _TRY_SECONDS)
+        self._ended: set[str] = set()
+
+    @property
+    def token(self) -> SecretStr | None:
+        """The token to print at start; None if there is a password, which its owner knows."""
+        return self._password if self._is_token else None
+
+    async def visitor(self, cookies: Mapping[str, str], authorization: str) -> Visitor | None:
+        if authorization.lower().startswith(_BEARER):
+            return Visitor() if self._is_right(authorization[len(_BEARER) :].strip()) else None
+        return Visitor() if self._is_session(cookies.get(COOKIE, "")) else None
+
+    def sign_in(self, password: str, address: str) -> str | None:
+        """A new session for the cookie, or None if `password` is wrong.  Raises TooManyTries."""
+        if not (self._pace.is_free(address) and self._pace_of_all.is_free("")):
+            raise TooManyTries
+        if not self._is_right(password.strip()):
+            self._pace.note(address)
+            self._pace_of_all.note("")
+            return None
+        said = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
+        return f"{said}.{self._signature(said)}"
+
+    def sign_out(self, session: str) -> None:
+        """Take `session` no longer."""
+        if self._is_session(session):
+            self._ended.add(session)
+
+    def _is_right(self, password: str) -> bool:
+        return hmac.compare_digest(password.encode(), self._password.get_secret_value().encode())
+
+    def _is_session(self, session: str) -> bool:
+        said, _, signature = session.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._signature(said).encode()) or session in self._ended:
+            return False
+        return int(said.partition(".")[0]) > time.time()
+
+    def _signature(self, said: str) -> str:
+        return hmac.new(self._session_key, said.encode(), hashlib.sha256).hexdigest()
+
+
+class TooManyTries(Exception):
+    """Wrong passwords, too often: wait a minute."""
+
+
+def access_of(settings: Settings) -> Access:
+    """What `settings` demand.  Raises ConfigError."""
+    if settings.on_space:
+        import os
+
+        from autotrain.app.space_access import SpaceAccess
+
+        return SpaceAccess(os.environ)
+    if settings.is_loopback and settings.password is None and not settings.domains and not settings.demands_login:
+        return Open()
+    return Password(page_key(settings.home), settings.password)

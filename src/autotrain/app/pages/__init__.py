@@ -1,0 +1,1 @@
+"""The pages.  Every module here with `register(state)` declares its own; the folder is the registry."""

@@ -1,0 +1,38 @@
+// Theme and language.  Loaded before anything is painted.
+(() => {
+  // In another site's frame a browser may refuse the storage that NiceGUI keeps a tab's number in.
+  try {
+    sessionStorage.length;
+  } catch (refused) {
+    Object.defineProperty(window, "sessionStorage", { value: {}, configurable: true });
+  }
+  const root = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const { prefix = "", theme: said = "" } = document.currentScript.dataset;
+  let chosen = said;
+  const paint = () => {
+    root.dataset.theme = chosen || (system.matches ? "dark" : "light");
+  };
+  paint();
+  system.addEventListener("change", paint);
+
+  async function prefer(choice) {
+    const answer = await fetch(`${prefix}/api/preferences`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(choice),
+    });
+    if (!answer.ok) throw new Error(`preferences: ${answer.status}`);
+  }
+  window.autotrain = {
+    language: (code) => prefer({ language: code }).then(() => location.reload()),
+    // theme: light, dark, or "" to follow the system.
+    theme(value) {
+      chosen = value;
+      paint();
+      window.Quasar?.Dark.set(root.dataset.theme === "dark");
+      return prefer({ theme: value });
+    },
+    toggleTheme: () => window.autotrain.theme(root.dataset.theme === "dark" ? "light" : "dark"),
+  };
+})();
