@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from autotrain.errors import RunFolderError
+from autotrain.model_code import code_files
 
 STATE_FILE = "state.json"
 RUN_FILE = "run.json"
@@ -134,13 +135,6 @@ def is_run(folder: Path) -> bool:
 def foreign_entries(folder: Path) -> list[str]:
     """Names in `folder` that no run made."""
     return sorted({entry.name for entry in folder.iterdir()} - _made_by_runs(folder))
-
-
-def code_files(folder: Path) -> set[str]:
-    """Names of the files with code that the model in `folder` brings along, by its config.json."""
-    classes = read_json(folder / "config.json").get("auto_map")
-    named: list[Any] = list(classes.values()) if isinstance(classes, dict) else []
-    return {f"{name.rpartition('--')[2].partition('.')[0]}.py" for name in named if isinstance(name, str)}
 
 
 def _made_by_runs(folder: Path) -> set[str]:

@@ -113,7 +113,27 @@ def test_a_merged_model_brings_its_adapter_along(folder):
 def test_code_that_the_model_needs_goes_with_it_and_no_other(folder):
     (folder / "config.json").write_text('{"auto_map": {"AutoModelForCausalLM": "strange.Model"}}')
     (folder / "model.safetensors").write_bytes(b"w")
-    for name in ("strange.py", "mine.py"):
-        (folder / name).write_text("pass\n")
-    assert sent(folder)["strange.py"] == b"pass\n"
+    for name in ("strange.py", "layers.py", "mine.py"):
+        (folder / name).write_text("from .layers import Layer\n")
+    assert sent(folder)["strange.py"] == sent(folder)["layers.py"] == b"from .layers import Layer\n"
     assert "mine.py" not in sent(folder)
+
+
+def test_the_folder_of_a_local_gguf_base_is_a_place_of_this_machine(folder, params, tmp_path):
+    """The card's lines load such a base from its folder, here one that a link leads to."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "models")
+    params(model=str(tmp_path / "link" / "base.gguf")).save(folder)
+    config = {"base_model_name_or_path": str(tmp_path / "models"), "peft_type": "LORA"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "README.md").write_text(f'base_folder = "{tmp_path}/link"  # of {tmp_path}/link/base.gguf\n')
+    assert sent(folder)["README.md"] == b'base_folder = "link"  # of base.gguf\n'
+    assert json.loads(sent(folder)["adapter_config.json"])["base_model_name_or_path"] == "models"
+
+
+def test_a_name_that_only_goes_on_like_a_path_stays(folder, params):
+    """Data in /data, as in many containers."""
+    params(data_path="/data").save(folder)
+    text = "Of acme/data, acme/database and https://huggingface.co/datasets/acme/data; trained on /data/train.jsonl.\n"
+    (folder / "README.md").write_text(text)
+    assert sent(folder)["README.md"].decode() == text.replace("on /data/", "on data/")

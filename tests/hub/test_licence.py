@@ -21,6 +21,8 @@ from autotrain.hub.licence import Licence, licence_in, local_card, local_licence
         ({"license": "other", "license_link": "LICENSE"}, None, Licence("other")),
         ({"license": "other", "license_link": "https://x.org/l"}, None, Licence("other", None, "https://x.org/l")),
         ({"license": ["mit", "cc-by-4.0"]}, None, Licence("other", "mit, cc-by-4.0")),
+        ({"license": "Apache-2.0"}, None, Licence("apache-2.0")),
+        ({"license": "our-own"}, None, Licence("other", "our-own")),  # the hub would refuse the card
         ({"license": 3}, None, None),
         ({}, None, None),
     ],

@@ -11,7 +11,8 @@ from typing import Any
 from autotrain.errors import RunFolderError
 from autotrain.hub.card import with_address
 from autotrain.hub.repo import Target
-from autotrain.run_folder import CURVE_FILE, METRICS_FILE, RUN_FILE, TENSORBOARD, code_files, read_json
+from autotrain.model_code import code_files
+from autotrain.run_folder import CURVE_FILE, METRICS_FILE, RUN_FILE, TENSORBOARD, read_json
 from autotrain.trainers.clm.params import PARAMS_FILE
 
 CARD = "README.md"
@@ -164,21 +165,29 @@ def _known_paths(folder: Path) -> dict[str, str]:
     A model of a package, whose short name everybody can use, is called by it.
     """
     params = read_json(folder / PARAMS_FILE)
-    known = {value: Path(value).name for value in params.values() if isinstance(value, str) and _is_place(value)}
-    model, base = params.get("model"), read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    named = [value for value in params.values() if isinstance(value, str) and _is_place(value)]
+    named += [str(Path(value).parent) for value in named if value.endswith(".gguf")]  # the card loads it from its folder
+    known = {value: Path(value).name for value in named}
+    model, base = str(params.get("model") or ""), read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     if isinstance(base, str) and _is_place(base):
-        known[base] = Path(model).name if isinstance(model, str) and _is_place(model) else str(model or Path(base).name)
+        known.setdefault(base, model if model and not _is_place(model) else _name_of_base(base, model))
     for place in (folder.absolute(), folder.resolve()):
         known |= {str(place): folder.name, f"{place.parent}/": ""}
     known |= {f"{home}/": "" for home in (str(Path.home()), str(Path.cwd())) if len(home) > 1}
     return {str(Path(path).expanduser()): short for path, short in known.items() if not path.endswith("/")} | known
 
 
+def _name_of_base(base: str, model: str) -> str:
+    """What the user called it, unless that is a file in the folder `base`."""
+    return Path(base if not model or model.endswith(".gguf") else model).name
+
+
 def _replaced(text: str, known: Mapping[str, str]) -> str:
-    """Longer paths first: a folder's name begins those of its files."""
+    """Longer paths first: a folder's name begins those of its files.  What only goes on like a path stays (`a/data`)."""
     for path in sorted(known, key=len, reverse=True):
         if len(path.strip("/~")) > 1:
-            text = text.replace(path, known[path])
+            end = "" if path.endswith("/") else r"(?![\w.-]*\w)"
+            text = re.sub(rf"(?<![\w.:/\\~-]){re.escape(path)}{end}", lambda _, short=known[path]: short, text)
     return text
 
 

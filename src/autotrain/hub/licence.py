@@ -9,6 +9,18 @@ from typing import Any
 from autotrain.base_models import EMBEDDED
 
 OTHER = "other"
+# What the hub accepts as `license`; another one is `other` with its name beside (hf.co/docs/hub/repositories-licenses).
+_LISTED = frozenset(
+    """apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m
+    afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5
+    cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0
+    cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0
+    cdla-permissive-2.0 wtfpl ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl
+    lgpl-2.1 lgpl-3.0 isc h-research intel-research lppl-1.3c ms-pl apple-ascl apple-amlr mpl-2.0 odc-by odbl openmdw-1.0
+    openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license
+    fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community gemma unknown
+    other""".split()
+)
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
@@ -39,7 +51,10 @@ def licence_in(card: Mapping[str, Any], home: str | None = None) -> Licence | No
         names = card.get("license_name")
     if not isinstance(said, str) or not said.strip():
         return None
-    return Licence(said.strip(), str(names) if names else None, _followed(card.get("license_link"), home))
+    identifier = said.strip().lower()
+    if identifier not in _LISTED:
+        identifier, names = OTHER, names or said.strip()
+    return Licence(identifier, str(names) if names else None, _followed(card.get("license_link"), home))
 
 
 def _followed(link: Any, home: str | None) -> str | None:
