@@ -78,7 +78,7 @@ def test_the_card_says_what_the_run_was(base: Path, train: Callable[..., Any], t
     assert "base_model" not in fields  # a local folder means nothing to others
     for shown in ("1,200", "left out, empty | 10", "2.5000", "1.2500", "1.5000", "`lr` | 0.001", "torch 2.13.0", "6,789"):
         assert shown in card
-    assert "a \\| b<br>c | &lt;b>old&lt;/b> | new" in card
+    assert "a &#124; b<br>c | &lt;b&gt;old&lt;/b&gt; | new" in card
     assert "autotrain chat my-run" in card
     assert str(tmp_path) not in card
 
@@ -158,8 +158,62 @@ def test_the_licence_and_the_origin_of_a_local_base_are_carried_over(tmp_path: P
         "https://example.org/l",
     )
     assert (fields["base_model"], fields["base_model_relation"]) == ("acme/first", "finetune")
-    assert "[our-licence](https://example.org/l), is carried over" in text
+    assert "[our-licence](<https://example.org/l>), is carried over" in text
     assert "`base`, which is made from [acme/first](https://huggingface.co/acme/first)" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "kept", "base"),
+    [
+        ("license: Apache 2.0\nbase_model: Our Old Model", ("other", "Apache 2.0"), None),
+        ("license: MIT\nbase_model: /srv/models/x", ("mit", None), None),
+        ("license: my-own\nlicense_name: law\nbase_model: acme/x y", ("other", "law"), None),
+    ],
+)
+def test_what_the_hub_would_refuse_in_a_bases_card_is_said_in_a_way_that_it_takes(
+    hub: HubDouble, tmp_path: Path, said: str, kept: tuple[str, str | None], base: str | None
+) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    (tmp_path / "base" / "README.md").write_text(f"---\n{said}\n---\n")
+    card = ModelCard(card_of(tmp_path, model=str(tmp_path / "base")))
+    fields = card.data.to_dict()
+    assert (fields["license"], fields.get("license_name"), fields.get("base_model")) == (*kept, base)
+    card.validate()
+
+
+HOSTILE = "| x |\n---\n# Heading\n<img src=x onerror=alert(1)> ![p](https://spy.example/p.png) `` ` `` </details>\\|"
+
+
+def test_answers_with_markup_break_no_page_and_load_nothing(tmp_path: Path) -> None:
+    samples = [{"prompt": HOSTILE, "base_answer": HOSTILE, "answer": HOSTILE}, {"prompt": "2", "answer": "b"}]
+    text = card_of(tmp_path, {"samples": samples}, model="owner/name")
+    section = text.split("## Answers before and after\n\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line]
+    assert len(rows) == 4 and all(line.count("|") == 4 for line in rows)  # three cells each, whatever is in them
+    assert not re.search(r"<(?!br>)", section) and "](" not in section and "`" not in section
+    ModelCard(text)
+
+
+def test_names_of_data_and_splits_with_markup_are_shown_as_they_are(tmp_path: Path) -> None:
+    data = tmp_path / "my `data` <b>|x|.csv"
+    data.write_text("text\nx\n")
+    text = card_of(tmp_path, model="owner/name", data_path=str(data), prompt_text_column="a|<i>`")
+    assert "on my &#96;data&#96; &lt;b&gt;&#124;x&#124;.csv." in text
+    assert "| `prompt_text_column` | a&#124;&lt;i&gt;&#96; |" in text
+    assert str(tmp_path) not in text
+
+
+def test_a_parameter_that_came_to_something_else_says_to_what(tmp_path: Path) -> None:
+    resolved = {"block_size": 512, "precision": "bf16", "quantization": None, "chat_template": "chatml"}
+    text = card_of(tmp_path, {"resolved": resolved}, model="owner/name", mixed_precision="auto", chat_template="chatml")
+    for row in (
+        "`block_size` | -1 (here 512) |",
+        "`quantization` | int4 (here none) |",
+        "`mixed_precision` | auto (here bf16) |",
+    ):
+        assert row in text
+    assert "`chat_template` | chatml |" in text
 
 
 def test_a_card_without_a_known_licence_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from autotrain import __version__
@@ -9,6 +10,7 @@ from autotrain.base_models import EMBEDDED
 from autotrain.hub.client import DEFAULT_ENDPOINT
 from autotrain.log import mask
 from autotrain.output.front_matter import Origin, front_matter, origin_of
+from autotrain.output.markdown import code, link, plain, table
 from autotrain.output.targets import was_chat
 from autotrain.output.usage import usage
 from autotrain.run_folder import CURVE_FILE, write_text
@@ -36,6 +38,7 @@ _LOSSES = {
 }
 _LEFT_OUT_OF_TABLE = frozenset({"token", "project_name", "model", "data_path", "username", "push_to_hub"})
 _MOST_CELL_CHARACTERS = 600
+_RESOLVED = MappingProxyType({"mixed_precision": "precision"})  # parameters that run.json calls otherwise
 
 
 def write_card(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) -> Path:
@@ -54,7 +57,7 @@ def write_card(folder: Path, params: LLMTrainingParams, run: Mapping[str, Any]) 
         _section("How good the scores are", _evaluation(run.get("evaluation") or {})),
         _section("Answers before and after", _samples(run.get("samples") or [])),
         _section("Data", _data(params, origin, run.get("data") or {})),
-        _section("Parameters", _parameters(params)),
+        _section("Parameters", _parameters(params, run.get("resolved") or {})),
         _section("Licence and limits", _limits(origin)),
         _section("Made with", _made_with(run)),
     ]
@@ -94,10 +97,10 @@ def _base_name(params: LLMTrainingParams, origin: Origin) -> str:
     """With a link where others can follow it."""
     if origin.base is None:
         return _public_name(params.model)
-    link = f"[{origin.base}]({DEFAULT_ENDPOINT}/{origin.base})"
+    on_hub = f"[{origin.base}]({DEFAULT_ENDPOINT}/{origin.base})"
     if origin.base == params.model:
-        return link
-    return f"{_public_name(params.model)}, which is {'a quantized' if params.model in EMBEDDED else 'made from'} {link}"
+        return on_hub
+    return f"{_public_name(params.model)}, which is {'a quantized' if params.model in EMBEDDED else 'made from'} {on_hub}"
 
 
 def _data_name(params: LLMTrainingParams, origin: Origin) -> str:
@@ -118,7 +121,7 @@ def _limits(origin: Origin) -> str:
         law = "The licence of the base model isn't known here: look it up before you use or share this model."
     else:
         name = origin.licence.name or origin.licence.identifier
-        shown = f"[{name}]({origin.licence.link})" if origin.licence.link else f"`{name}`"
+        shown = link(name, origin.licence.link) if origin.licence.link else code(name)
         law = f"The licence of the base model, {shown}, is carried over. That of the data isn't looked at here."
     return (
         f"{law}\n\nThis model was tested by what stands above and by nothing else. It keeps the faults of its base model, "
@@ -128,7 +131,8 @@ def _limits(origin: Origin) -> str:
 
 def _public_name(path: str) -> str:
     """A hub id or short name as it is; of a local path its last part only."""
-    return f"`{Path(path).name}`" if Path(path).is_absolute() or Path(path).exists() else f"`{path}`"
+    place = Path(path).expanduser()
+    return code(place.name if place.is_absolute() or place.exists() else path)
 
 
 def _section(title: str, body: str) -> str:
@@ -137,78 +141,77 @@ def _section(title: str, body: str) -> str:
 
 def _results(run: Mapping[str, Any]) -> str:
     results = run.get("results") or {}
-    rows = [(label, _number(results[key])) for key, label in _LOSSES.items() if results.get(key) is not None]
+    rows = [(label, plain(_number(results[key]))) for key, label in _LOSSES.items() if results.get(key) is not None]
     rows.extend((f"in one pass: {name}", shown) for name, shown in _flat(run.get("tokens") or {}))
     timings = run.get("timings") or {}
     if timings.get("train_seconds") is not None:
         rows.append(("training time", f"{timings['train_seconds']:.0f} s"))
     if run.get("device"):
-        rows.append(("device", str(run["device"])))
-    return _table(("", ""), rows)
+        rows.append(("device", plain(str(run["device"]))))
+    return table(("", ""), rows)
 
 
 def _evaluation(evaluation: Mapping[str, Any]) -> str:
     """What output/evaluate_reward.py found on the validation pairs."""
-    return _table(("", ""), [(_words(name), shown) for name, shown in _flat(evaluation) if shown != "None"])
+    return table(("", ""), [row for row in _flat(evaluation) if row[1] != "None"])
 
 
 def _samples(samples: Iterable[Mapping[str, Any]]) -> str:
-    rows = [(sample.get("prompt", ""), sample.get("base_answer", ""), sample.get("answer", "")) for sample in samples]
-    return _table(("prompt", "before", "after"), rows)
+    texts = [(sample.get("prompt", ""), sample.get("base_answer", ""), sample.get("answer", "")) for sample in samples]
+    rows = [tuple(plain(str(text), _MOST_CELL_CHARACTERS) for text in row) for row in texts]
+    return table(("prompt", "before", "after"), rows)
 
 
 def _data(params: LLMTrainingParams, origin: Origin, data: Mapping[str, Any]) -> str:
-    lines = [f"{_data_name(params, origin)}, split `{params.train_split}`" + _validation(params) + ".", ""]
+    lines = [f"{_data_name(params, origin)}, split {_public_name(params.train_split)}" + _validation(params) + ".", ""]
     rows: list[tuple[str, str]] = []
     for split, counts in data.items():
-        rows.extend((f"{split}: {_words(name)}", shown) for name, shown in _flat(counts))
-    return "\n".join(lines) + "\n" + _table(("", ""), rows)
+        rows.extend((f"{split}: {name}", shown) for name, shown in _flat(counts))
+    return "\n".join(lines) + "\n" + table(("", ""), rows)
 
 
 def _validation(params: LLMTrainingParams) -> str:
-    return f", validated on `{params.valid_split}`" if params.valid_split else ""
+    return f", validated on {_public_name(params.valid_split)}" if params.valid_split else ""
 
 
 def _flat(counts: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
-    """(name, value) of nested counts, reasons included."""
+    """(name, value) of nested counts, reasons included, as Markdown."""
     if not isinstance(counts, Mapping):
-        yield prefix, _number(counts)
+        yield plain(_words(prefix)), plain(_number(counts))
         return
     for name, value in counts.items():
         yield from _flat(value, f"{prefix}, {name}" if prefix else str(name))
 
 
-def _parameters(params: LLMTrainingParams) -> str:
+def _parameters(params: LLMTrainingParams, resolved: Mapping[str, Any]) -> str:
     """Two groups: what the user had set, then the defaults."""
     values = {name: value for name, value in params.model_dump(mode="json").items() if name not in _LEFT_OUT_OF_TABLE}
-    explicit = [(f"`{name}`", _parameter(value)) for name, value in values.items() if params.is_explicit(name)]
-    rest = [(f"`{name}`", _parameter(value)) for name, value in values.items() if not params.is_explicit(name)]
-    hidden = f"<details><summary>defaults</summary>\n\n{_table(('parameter', 'value'), rest)}\n</details>\n"
-    return (f"{_table(('parameter', 'value'), explicit)}\n" if explicit else "") + hidden
+    rows = {
+        name: (code(name), _parameter(value, resolved.get(_RESOLVED.get(name, name), value)))
+        for name, value in values.items()
+    }
+    explicit = [row for name, row in rows.items() if params.is_explicit(name)]
+    rest = [row for name, row in rows.items() if not params.is_explicit(name)]
+    hidden = f"<details><summary>defaults</summary>\n\n{table(('parameter', 'value'), rest)}\n</details>\n"
+    return (f"{table(('parameter', 'value'), explicit)}\n" if explicit else "") + hidden
 
 
-def _parameter(value: Any) -> str:
-    if isinstance(value, str) and Path(value).is_absolute():
-        return Path(value).name
-    return "none" if value is None else str(value)
+def _parameter(value: Any, resolved: Any) -> str:
+    """resolved: what it came to in this run, shown where that is something else."""
+    shown = _value(value)
+    return shown if _value(resolved) == shown else f"{shown} (here {_value(resolved)})"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        place = Path(value).expanduser()
+        return plain(place.name if place.is_absolute() else value)
+    return "none" if value is None else plain(str(value))
 
 
 def _made_with(run: Mapping[str, Any]) -> str:
     versions = {"autotrain": __version__, **(run.get("versions") or {})}
     return "\n".join(f"- {name} {version}" for name, version in versions.items())
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    if not rows:
-        return ""
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(str(cell)) for cell in line)} |" for line in lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """One line of a table: pipes, tags and line ends made harmless, long text cut."""
-    short = text if len(text) <= _MOST_CELL_CHARACTERS else text[:_MOST_CELL_CHARACTERS] + " …"
-    return short.strip().replace("|", "\\|").replace("<", "&lt;").replace("\r", "").replace("\n", "<br>")
 
 
 def _number(value: Any) -> str:

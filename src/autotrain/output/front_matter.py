@@ -1,5 +1,6 @@
 """The front matter of a model card: what the hub reads of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from autotrain.errors import DataError, ModelError
 from autotrain.hub.licence import OTHER, Licence, local_card, local_licence
 from autotrain.hub.look import licence_on_hub
 from autotrain.trainers.clm.params import LLMTrainingParams
+
+# As the hub accepts it for a base model; another name would make it refuse the whole card.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def _known_base(name: str) -> str | None:
     path = Path(name).expanduser()
     said = local_card(path.parent if path.is_file() else path).get("base_model")
     said = said[0] if isinstance(said, list) and len(said) == 1 else said
-    return said if isinstance(said, str) and said and not Path(said).expanduser().exists() else None
+    return said if isinstance(said, str) and _HUB_ID.fullmatch(said) and not Path(said).exists() else None
 
 
 def _hub_data_set(params: LLMTrainingParams) -> str | None:

@@ -18,12 +18,14 @@ class _Kind:
     """How a kind of model is loaded.  name: of transformers' class, after Auto.  arguments: for a base without a head.
 
     imports: what else of transformers is used.  finish: what is set on a loaded adapter.
+    remarks: what to know before it is put onto its base.
     """
 
     name: str
     arguments: str
     imports: tuple[str, ...]
     finish: str
+    remarks: tuple[str, ...] = ()
 
 
 _TEXT = _Kind(
@@ -37,6 +39,7 @@ _SCORE = _Kind(
     ", num_labels=1",
     (),
     "model.config.pad_token_id = tokenizer.pad_token_id  # scores are read before it",
+    ("# The base has no head for scores, and transformers says so: it comes with the adapter.",),
 )
 
 
@@ -50,13 +53,14 @@ def usage(folder: Path, params: LLMTrainingParams, *, is_adapter: bool, is_chat:
         load = [_AUTO_CALL.sub(r"\1, trust_remote_code=True)", line) for line in load]
     code = [*load, "", *(_score(is_chat) if has_scores else _ask(is_chat))]
     imports, body = _sorted_imports(code)
-    python = "\n".join([*imports, "", f'folder = "{name}"  # {PLACE}', *body])
+    packages = "torch transformers peft" if is_adapter else "torch transformers"
+    python = "\n".join([f"# pip install {packages}", *imports, "", f'folder = "{name}"  # {PLACE}', *body])
     what, command = (
         ("score a file of answers", f"autotrain score {name} --data answers.jsonl")
         if has_scores
         else ("talk with it", f"autotrain chat {name}")
     )
-    return f"```python\n{python}\n```\n\nOr {what} in a terminal:\n\n```bash\n{command}\n```\n"
+    return f"```python\n{python}\n```\n\nOr {what} in a terminal, with AutoTrain:\n\n```bash\n{command}\n```\n"
 
 
 def _brings_code(folder: Path) -> bool:
@@ -79,6 +83,7 @@ def _load_adapter(params: LLMTrainingParams, kind: _Kind) -> list[str]:
         return [
             f"from peft import AutoPeft{kind.name}",
             f"from transformers import {', '.join(('AutoTokenizer', *kind.imports))}",
+            *kind.remarks,
             f'model = AutoPeft{kind.name}.from_pretrained(folder, dtype="auto"{kind.arguments})',
             tokenizer,
             kind.finish,
@@ -86,6 +91,7 @@ def _load_adapter(params: LLMTrainingParams, kind: _Kind) -> list[str]:
     return [
         "from peft import PeftModel",
         f"from transformers import {', '.join((f'Auto{kind.name}', 'AutoTokenizer', *kind.imports))}",
+        *kind.remarks,
         *_gguf_base(params.model, source, kind),
         tokenizer,
         "if len(tokenizer) > base.get_input_embeddings().num_embeddings:",
