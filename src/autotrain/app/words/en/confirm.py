@@ -1,0 +1,3 @@
+from types import MappingProxyType
+
+WORDS = MappingProxyType({"confirm.back": "Back"})
