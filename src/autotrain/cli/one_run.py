@@ -1,12 +1,10 @@
 """What `autotrain runs` does with one run: show, logs, stop, rm, resume."""
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from autotrain import log
 from autotrain.errors import ConfigError, HubError, RunFolderError
@@ -14,10 +12,11 @@ from autotrain.run_folder import FINISHED
 from autotrain.runs import Entry, Run, look_at
 from autotrain.runs.logs import follow, log_file, read_lines
 from autotrain.runs.names import find_entry
+from autotrain.runs.parameters import parameters_to_resume, raw_parameters
 from autotrain.runs.removal import check_removable, folder_bytes, remove_entry, remove_folder
-from autotrain.runs.stages import GONE, RESUMABLE, UNKNOWN
+from autotrain.runs.stages import GONE, RESUMABLE, UNKNOWN, WAITING
 from autotrain.runs.stop import stop as stop_local
-from autotrain.trainers.clm.params import PARAMS_FILE, LLMTrainingParams
+from autotrain.runs.waiting import take_out
 
 
 def show(args: argparse.Namespace) -> int:
@@ -45,7 +44,7 @@ def logs(args: argparse.Namespace) -> int:
 
 
 def _cloud_logs(entry: Entry, args: argparse.Namespace) -> int:
-    from autotrain.cli.cloud_runs import follow_to_end, lines_of
+    from autotrain.cloud.live import follow_to_end, lines_of
 
     if not args.follow:
         _write(lines_of(entry, args.lines))
@@ -65,8 +64,11 @@ def stop(args: argparse.Namespace) -> int:
     if not before.is_live and not (entry.cloud and before.stage == UNKNOWN):
         sys.stdout.write(f"{entry.name} isn't running: {_stage_text(before)}\n")
         return 0
+    if before.stage == WAITING and take_out(entry.id):
+        sys.stdout.write(f"{entry.name} was taken out of the web page's queue\n")
+        return 0
     if entry.cloud:
-        from autotrain.cli.cloud_runs import stop as stop_in_cloud
+        from autotrain.cloud.live import stop as stop_in_cloud
 
         after = stop_in_cloud(entry)
         sys.stdout.write(f"{entry.name}: {entry.cloud.job_id} was told to stop; {_stage_text(after)}{_go_on(after)}\n")
@@ -110,7 +112,7 @@ def resume(args: argparse.Namespace) -> int:
         raise RunFolderError(f"{entry.name} is still running; stop it first: autotrain runs stop {entry.id}")
     if one.stage == UNKNOWN:
         raise RunFolderError(f"{entry.name} can't be resumed: where it stands isn't known: {one.reason}")
-    params = _parameters(entry)
+    params = parameters_to_resume(entry)
     backend = args.backend or entry.backend
     if args.detach and backend.startswith("local"):
         raise ConfigError(f"--detach: for runs in the cloud; with {backend} write --backend local-ui instead")
@@ -126,14 +128,14 @@ def resume(args: argparse.Namespace) -> int:
 def _now(entry: Entry) -> Run:
     if not entry.cloud:
         return look_at(entry)
-    from autotrain.cli.cloud_runs import ask
+    from autotrain.cloud.live import ask
 
     return ask(entry)
 
 
 def _facts(one: Run) -> list[tuple[str, str]]:
     entry, cloud = one.entry, one.entry.cloud
-    said = _raw_parameters(entry)
+    said = raw_parameters(entry)
     heartbeat = f"{_when(one.heartbeat)} ({max(0.0, time.time() - one.heartbeat):,.0f} s ago)" if one.heartbeat else ""
     file = None if cloud else log_file(entry)
     return [
@@ -162,7 +164,7 @@ def _next(one: Run) -> str:
     if one.stage in RESUMABLE:
         return f"autotrain runs resume {number}"
     if one.stage == FINISHED:
-        command = "score" if _raw_parameters(one.entry).get("trainer") == "reward" else "chat"
+        command = "score" if raw_parameters(one.entry).get("trainer") == "reward" else "chat"
         return f"autotrain {command} {one.entry.cloud.repo_id if one.entry.cloud else one.entry.folder}"
     return f"autotrain runs rm {number}" if one.stage == GONE else ""
 
@@ -189,7 +191,7 @@ def _write(lines: Iterable[str]) -> None:
 def _delete(entry: Entry, yes: bool) -> bool:
     """Delete the folder of a local run, or what one in the cloud left there.  Returns whether that was wanted."""
     if entry.cloud:
-        from autotrain.cli.cloud_runs import remove as remove_in_cloud
+        from autotrain.cloud.live import remove as remove_in_cloud
 
         result = f"; the model in {entry.cloud.repo_id} stays" if entry.cloud.repo_id else ""
         if not _agreed(f"delete {entry.cloud.url or entry.cloud.job_id}{result}", yes):
@@ -211,32 +213,3 @@ def _agreed(what: str, yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise ConfigError(f"to {what}, add --yes: there's no terminal to ask on")
     return input(f"{what}? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _raw_parameters(entry: Entry) -> dict[str, Any]:
-    """What the run was started with, or nothing where that isn't known."""
-    try:
-        text = entry.cloud.parameters if entry.cloud else (entry.folder / PARAMS_FILE).read_text(encoding="utf-8")
-        values = json.loads(text)
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _parameters(entry: Entry) -> LLMTrainingParams:
-    """What the run was started with, to go on with it.  Raises RunFolderError."""
-    values = _raw_parameters(entry)
-    folder, name = entry.folder, values.get("project_name")
-    if not values:
-        where = "the registry" if entry.cloud else str(folder / PARAMS_FILE)
-        raise RunFolderError(
-            f"{entry.name} can't be resumed: {where} doesn't hold its parameters; with its config: "
-            "autotrain --config YOUR_CONFIG --resume, or --overwrite if nothing of it is left"
-        )
-    if not folder.parent.is_dir():
-        raise RunFolderError(f"{entry.name} can't be resumed: the folder {folder.parent}, where it was started, is gone")
-    if name != folder.name:
-        raise RunFolderError(
-            f"{entry.name} can't be resumed: its folder was renamed from {name} to {folder.name}; give it its name back"
-        )
-    return LLMTrainingParams(**values)

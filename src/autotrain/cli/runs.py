@@ -76,7 +76,7 @@ def _list() -> int:
         sys.stdout.write("no runs yet; start one: autotrain --config FILE\n")
         return 0
     if any(one.entry.cloud for one in runs):
-        from autotrain.cli.cloud_runs import ask_those_that_may_go_on
+        from autotrain.cloud.live import ask_those_that_may_go_on
 
         runs = ask_those_that_may_go_on(runs)
     sys.stdout.write(_table([_HEADER, *(_row(one) for one in runs)]))

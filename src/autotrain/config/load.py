@@ -259,22 +259,22 @@ def _suggestion(path: KeyPath, key: str) -> str:
     if key in FOREIGN_NAMES:
         ours = FOREIGN_NAMES[key]
         field, _, value = ours.partition(": ")
-        return f"; here it is called '{ours if path == ('params',) else ': '.join(filter(None, (_home(field), value)))}'"
+        return f"; here it is called '{ours if path == ('params',) else ': '.join(filter(None, (home_of(field), value)))}'"
     guess = nearest(key, _keys(path))
     if guess and guess == key.lower().replace("-", "_"):
         return f"; did you mean '{guess}'?"
     if key in _FIELDS:
-        return f"; it belongs elsewhere: {_home(key)}"
+        return f"; it belongs elsewhere: {home_of(key)}"
     for other in _LEVELS:
         if key in _SPECIAL.get(other, ()) or (key in _LEVELS[other] and other != ("data", "column_mapping")):
             return f"; it belongs {'under ' + '.'.join(other) if other else 'at the top level'}"
     if guess:
         return f"; did you mean '{guess}'?"
     guess = nearest(key, _FIELDS)
-    return f"; did you mean {_home(guess)}?" if guess else ""
+    return f"; did you mean {home_of(guess)}?" if guess else ""
 
 
-def _home(field: str) -> str:
+def home_of(field: str) -> str:
     """Where the grammar wants a field to be written."""
     for path, fields in _LEVELS.items():
         for key, name in fields.items():

@@ -1,9 +1,14 @@
-"""Runs in the cloud: the services are asked, and what they say is kept in the registry."""
+"""Runs in the cloud: the services are asked, and what they say is kept in the registry.
+
+token: the hub's; without one, this machine's.
+"""
 
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import SecretStr
 
 from autotrain.cloud.follow import Followed, follow
 from autotrain.cloud.report import read_end_line
@@ -27,12 +32,12 @@ def ask_those_that_may_go_on(runs: Sequence[Run]) -> list[Run]:
     return [answers.get(one.entry.id, one) for one in runs]
 
 
-def ask(entry: Entry) -> Run:
+def ask(entry: Entry, token: SecretStr | None = None) -> Run:
     """Where a run stands, as its service says; what was last heard, with stage unknown, if it can't be asked."""
     before = look_at(entry)
     cloud = _cloud(entry)
     try:
-        service = _service(entry)
+        service = _service(entry, token)
         state = service.state(cloud.job_id)
         step, total_steps, loss = _progress(service, cloud, state.stage, state.detail)
     except AutoTrainError as problem:
@@ -42,9 +47,9 @@ def ask(entry: Entry) -> Run:
     return Run(entry, seen.stage, seen.step, seen.total_steps, seen.loss, seen.detail)
 
 
-def lines_of(entry: Entry, last: int | None) -> Iterator[str]:
+def lines_of(entry: Entry, last: int | None, token: SecretStr | None = None) -> Iterator[str]:
     """The log of a run, or its `last` lines.  Raises HubError."""
-    lines = _service(entry).logs(_cloud(entry).job_id, False)
+    lines = _service(entry, token).logs(_cloud(entry).job_id, False)
     for line in lines if last is None else deque(lines, maxlen=last):
         end = read_end_line(line)
         yield " ".join(filter(None, (f"{end.stage}:" if end.reason else end.stage, end.reason, end.url))) if end else line
@@ -57,19 +62,19 @@ def follow_to_end(entry: Entry) -> Followed:
     return followed
 
 
-def stop(entry: Entry) -> Run:
+def stop(entry: Entry, token: SecretStr | None = None) -> Run:
     """Stop a run in the cloud; where it stands then.  Raises HubError."""
-    _service(entry).stop(_cloud(entry).job_id)
-    return ask(entry)
+    _service(entry, token).stop(_cloud(entry).job_id)
+    return ask(entry, token)
 
 
-def remove(entry: Entry) -> None:
+def remove(entry: Entry, token: SecretStr | None = None) -> None:
     """Delete what a run left in the cloud, but not its result.  Raises HubError."""
-    _service(entry).remove(_cloud(entry).job_id)
+    _service(entry, token).remove(_cloud(entry).job_id)
 
 
-def _service(entry: Entry) -> Service:
-    return open_service(entry.backend, token_of())
+def _service(entry: Entry, token: SecretStr | None = None) -> Service:
+    return open_service(entry.backend, token_of(token))
 
 
 def _cloud(entry: Entry) -> CloudJob:

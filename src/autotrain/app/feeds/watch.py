@@ -1,0 +1,77 @@
+"""Telling those that look when what they look at has changed: one look at the files, however many look."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from autotrain.errors import AutoTrainError
+
+_POLL_SECONDS = 0.2
+
+Callback = Callable[[], None]
+
+
+class Watched(Protocol):
+    """Something that changes.  signature: differs when it did.  forget_view: called then."""
+
+    def signature(self) -> tuple[object, ...]: ...
+
+    def forget_view(self) -> None: ...
+
+
+class Watches:
+    """Who watches what.  Used in one event loop."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[Watched, list[Callback]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def watch(self, what: Watched, callback: Callback) -> Callback:
+        """Returns what ends it, for whoever asks once or twice."""
+        self._callbacks.setdefault(what, []).append(callback)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._poll())
+
+        def cancel() -> None:
+            left = self._callbacks.get(what, [])
+            with contextlib.suppress(ValueError):
+                left.remove(callback)
+            if not left:
+                self._callbacks.pop(what, None)
+
+        return cancel
+
+    def has(self, what: Watched) -> bool:
+        return what in self._callbacks
+
+    def close(self) -> None:
+        self._callbacks.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _poll(self) -> None:
+        """As long as anybody watches.  Looks are taken in a thread, and callbacks called in the loop."""
+        last: dict[Watched, tuple[object, ...]] = {what: await _look(what) for what in list(self._callbacks)}
+        while self._callbacks:
+            started = time.monotonic()
+            for what in list(self._callbacks):
+                signature = await _look(what)
+                is_new = what not in last
+                if last.get(what) != signature and not is_new:
+                    what.forget_view()
+                    for callback in list(self._callbacks.get(what, ())):
+                        # So that one that fails is reported, and the others are called all the same.
+                        asyncio.get_running_loop().call_soon(callback)
+                last[what] = signature
+            last = {what: signature for what, signature in last.items() if what in self._callbacks}
+            await asyncio.sleep(max(0.05, _POLL_SECONDS - (time.monotonic() - started)))
+
+
+async def _look(what: Watched) -> tuple[object, ...]:
+    """A signature; of what is gone, that it is."""
+    try:
+        return await asyncio.to_thread(what.signature)
+    except AutoTrainError as problem:
+        return (str(problem),)

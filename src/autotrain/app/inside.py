@@ -1,0 +1,43 @@
+"""What a run that was asked for over the network may read: the workspace, and models that have a name."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from autotrain.app.workspace import Workspace
+from autotrain.base_models import EMBEDDED
+from autotrain.errors import ConfigError
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+_PATHS = ("data_path", "model", "model_ref", "chat_template")
+_SPLITS = ("train_split", "valid_split")
+
+
+def check_inside(params: LLMTrainingParams, workspace: Workspace, allowed: Collection[str] = ()) -> None:
+    """Raise ConfigError if `params` names a file or folder outside the workspace.
+
+    allowed: what may be named wherever it lies: base models that whoever runs the server offers, and what a run that is
+    there already was started with.
+    """
+    workspace.run(params.project_name)
+    for name in _PATHS:
+        value = getattr(params, name)
+        if value and value not in EMBEDDED and value not in allowed and not _is_inside(value, workspace):
+            raise ConfigError(
+                f"{name}: {value} lies outside the workspace {workspace.root}; upload the file, or put it there, "
+                "or start the run with autotrain --config"
+            )
+    for name in _SPLITS:
+        value = getattr(params, name)
+        if value and (".." in value or "/" in value or "\\" in value):
+            raise ConfigError(f"{name}: must be the name of a split, not a path (got {value!r})")
+
+
+def paths_of(values: Mapping[str, object]) -> frozenset[str]:
+    """What the parameters of a run name that may be a path."""
+    return frozenset(str(values[name]) for name in _PATHS if values.get(name))
+
+
+def _is_inside(value: str, workspace: Workspace) -> bool:
+    """A hub's name is; so is a path that leads to no place outside."""
+    path = Path(value)
+    return not value.startswith("~") and "\0" not in value and workspace.holds(workspace.root / path)

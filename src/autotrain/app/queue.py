@@ -1,0 +1,235 @@
+"""The jobs queue, and all that changes runs: as many at once as the machine holds, the rest wait in order.
+
+The registry holds the queue, so it is the same after a restart.  Tokens are held in memory only: a run that waited over a
+restart gets the token that the page has then.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from autotrain import log
+from autotrain.app.inside import check_inside
+from autotrain.app.launching import BACKGROUND, Busy, is_local, job_of, launch
+from autotrain.app.stopping import Stopping
+from autotrain.app.workspace import Workspace
+from autotrain.cloud.live import ask
+from autotrain.cloud.live import remove as remove_in_cloud
+from autotrain.errors import ConfigError, RunFolderError
+from autotrain.project import prepare
+from autotrain.runs import Entry, Run, look_at
+from autotrain.runs.parameters import parameters_to_resume, raw_parameters
+from autotrain.runs.registry import entries, find, note
+from autotrain.runs.removal import check_removable, remove_entry, remove_folder
+from autotrain.runs.stages import RESUMABLE, WAITING
+from autotrain.runs.waiting import LAUNCHING, claim, enqueue, give_back, take_out, waiting
+from autotrain.trainers.clm.params import LLMTrainingParams
+
+_POLL_SECONDS = 0.5
+# Starting a worker takes a moment; one in the cloud has files to upload.
+_LAUNCH_SECONDS = 5.0
+MAX_NOTE = 2_000
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A run that is to be put into the queue."""
+
+    params: LLMTrainingParams
+    backend: str
+    place: Path
+    resume: bool
+    overwrite: bool
+
+
+class Queue:
+    """Runs that were asked for.  Submitting, stopping and the like are the same for the page and the API."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        capacity: int,
+        token: Callable[[], SecretStr | None],
+        offered_models: Collection[str] = (),
+    ) -> None:
+        """token: the hub's, of whoever asks.  offered_models: may be used wherever they lie."""
+        self._workspace, self._capacity, self._token = workspace, capacity, token
+        self._offered_models = frozenset(offered_models)
+        self._tokens: dict[int, SecretStr] = {}
+        self._stopping = Stopping()
+        self._busy = Busy()
+        self._wake, self._is_closed = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin with what waits."""
+        self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Start nothing more.  Runs go on, and what waits, waits."""
+        self._is_closed.set()
+        self._wake.set()
+        if self._thread:
+            self._thread.join(timeout=5)
+
+    def submit(
+        self,
+        params: LLMTrainingParams,
+        backend: str,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        token: SecretStr | None = None,
+        allowed_paths: Collection[str] = (),
+    ) -> int:
+        """Check all that can be checked now, and put the run into the queue.  Returns its number, which it keeps.
+
+        token: the hub's, for this run; else the one in `params`, or that of whoever asks.
+        allowed_paths: may be named though they lie outside the workspace.  Raises UserErrors.
+        """
+        check_inside(params, self._workspace, {*self._offered_models, *allowed_paths})
+        asked = _Asked(params, backend, self._workspace.root, resume, overwrite)
+        return self._put(asked, token)
+
+    def cancel(self, number: int) -> None:
+        """Take a run out of the queue.  Raises RunFolderError if it doesn't wait (any more)."""
+        if not take_out(number):
+            raise RunFolderError(f"run {number} doesn't wait any more")
+        self._tokens.pop(number, None)
+
+    def waiting(self) -> list[int]:
+        """Numbers of the runs that wait, the next one first."""
+        return [one.id for one in waiting()]
+
+    def is_stopping(self, number: int) -> bool:
+        """Whether it was told to stop, and hasn't yet."""
+        return self._stopping.has(number)
+
+    async def stop(self, number: int, *, now: bool = False) -> None:
+        """Take a waiting run out; let a running one save and leave, and end its whole process tree; in the cloud too.
+
+        Returns when it has ended, or after a second: `is_stopping` says that it still saves.  now: without saving.
+        One that isn't running stays as it is.  Raises AutoTrainError.
+        """
+        entry = await _begun_or_waiting(number)
+        run = await asyncio.to_thread(look_at, entry)
+        if run.stage == WAITING and await asyncio.to_thread(take_out, number):
+            self._tokens.pop(number, None)
+            return
+        if run.is_live or entry.cloud:
+            await self._stopping.stop(entry, self._token(), now=now)
+
+    async def resume(self, number: int, *, token: SecretStr | None = None) -> int:
+        """Go on with a run from its last checkpoint, as it was started, when its turn comes; returns its number.
+
+        Raises UserErrors.
+        """
+        return await asyncio.to_thread(self._resume, number, token or self._token())
+
+    async def remove(self, number: int, *, with_folder: bool) -> None:
+        """Take a run out of the list.  with_folder: and delete its folder with model and checkpoints, or what it left in the
+        cloud but its result.  Raises AutoTrainError, if it is live for one.
+        """
+        await asyncio.to_thread(_remove, number, with_folder, self._token())
+
+    async def note(self, number: int, text: str) -> None:
+        """Keep the user's own words about a run."""
+        if len(text) > MAX_NOTE:
+            raise ConfigError(f"a note has at most {MAX_NOTE:,} characters (this has {len(text):,})")
+        await asyncio.to_thread(note, (await asyncio.to_thread(_entry, number)).id, log.mask(text.strip()))
+
+    def _resume(self, number: int, token: SecretStr | None) -> int:
+        run = _now(_entry(number), token)
+        entry = run.entry
+        if run.stage not in RESUMABLE:
+            raise RunFolderError(f"{entry.name} is {run.stage}: there is nothing to resume")
+        if entry.queued:  # taken out of the queue, or refused: it never began
+            params, is_begun = LLMTrainingParams(**raw_parameters(entry)), False
+        else:
+            params, is_begun = parameters_to_resume(entry), True
+        asked = _Asked(params, entry.backend, entry.folder.parent, resume=is_begun, overwrite=False)
+        return self._put(asked, token)
+
+    def _put(self, asked: _Asked, token: SecretStr | None) -> int:
+        params = asked.params
+        token = token or params.token or self._token()
+        if token:
+            log.hide_secret(token.get_secret_value())
+        params = params.model_copy(update={"token": None}) if params.token else params
+        options: Mapping[str, bool] = {"resume": asked.resume, "overwrite": asked.overwrite}
+        backend = BACKGROUND if is_local(asked.backend) else asked.backend
+        prepare(job_of(params, asked.place, token, **options), backend)
+        number = enqueue(params.project_name, asked.place / params.project_name, backend, params.to_json(), **options)
+        if token:
+            self._tokens[number] = token
+        self._wake.set()
+        return number
+
+    def _work(self) -> None:
+        """The thread: starts what may start, until the queue is closed."""
+        while not self._is_closed.is_set():
+            self._wake.clear()
+            try:
+                self._start_what_may()
+            except RunFolderError as problem:
+                log.notice(str(problem))
+            self._wake.wait(_POLL_SECONDS)
+
+    def _start_what_may(self) -> None:
+        known = entries()
+        give_back(known)
+        free = self._capacity - self._busy.count(known)
+        for entry in waiting(known):
+            if is_local(entry.backend):
+                if free <= 0:
+                    continue
+                free -= 1
+            if claim(entry.id):
+                self._launch(entry)
+
+    def _launch(self, entry: Entry) -> None:
+        """A local run starts at once; one in the cloud has something to upload, and keeps nobody waiting."""
+        token = self._tokens.pop(entry.id, None) or self._token()
+        if is_local(entry.backend):
+            launch(entry, token)
+        else:
+            threading.Thread(target=launch, args=(entry, token), name=f"start-{entry.id}", daemon=True).start()
+
+
+def _entry(number: int) -> Entry:
+    found = find(number)
+    if found is None:
+        raise RunFolderError(f"there's no run {number} (any more)")
+    return found
+
+
+async def _begun_or_waiting(number: int) -> Entry:
+    """The run, not between the two: then it can't be told anything.  Raises RunFolderError."""
+    end = time.monotonic() + _LAUNCH_SECONDS
+    while (entry := await asyncio.to_thread(_entry, number)).queued and entry.queued.stage == LAUNCHING:
+        if time.monotonic() > end:
+            raise RunFolderError(f"{entry.name} is just being started; stop it in a moment")
+        await asyncio.sleep(0.05)
+    return entry
+
+
+def _now(entry: Entry, token: SecretStr | None) -> Run:
+    return ask(entry, token) if entry.cloud else look_at(entry)
+
+
+def _remove(number: int, with_folder: bool, token: SecretStr | None) -> None:
+    entry = _entry(number)
+    if _now(entry, token).is_live:
+        raise RunFolderError(f"{entry.name} is running or waits; stop it first")
+    if with_folder and entry.cloud:
+        remove_in_cloud(entry, token)
+    elif with_folder and not entry.queued and entry.folder.exists():
+        check_removable(entry.folder)
+        remove_folder(entry.folder)
+    remove_entry(entry)
