@@ -1,8 +1,5 @@
 """What must hold before anything is made in the cloud: by the configuration alone, and by what the hub says."""
 
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +8,7 @@ from autotrain.base_models import EMBEDDED
 from autotrain.cloud.hardware import hardware_of, spare_gpus_note
 from autotrain.cloud.upload import SplitFile, local_splits
 from autotrain.errors import ConfigError, HubError
-from autotrain.hub.client import account, how_to_log_in, open_api, token_of
+from autotrain.hub.client import account, acting_with, how_to_log_in, open_api, token_of
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
@@ -72,7 +69,7 @@ def check_hub(params: LLMTrainingParams, token: str) -> None:
     from autotrain.hub.look import check_sources
     from autotrain.hub.repo import check_push
 
-    with _in_environment("HF_TOKEN", token):
+    with acting_with(token):
         check_push(params)
         check_sources(params)
 
@@ -80,17 +77,3 @@ def check_hub(params: LLMTrainingParams, token: str) -> None:
 def _is_local(name: str) -> bool:
     path = Path(name).expanduser()
     return path.exists() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
-
-
-@contextmanager
-def _in_environment(name: str, value: str) -> Generator[None]:
-    """What looks at sources takes the token from the environment, as in the worker."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

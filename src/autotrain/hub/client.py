@@ -6,6 +6,7 @@ Nothing of huggingface_hub is imported before it is needed: the front doors must
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from json import JSONDecodeError
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 TOKEN_PAGE = f"{DEFAULT_ENDPOINT}/settings/tokens"
+BILLING_PAGE = f"{DEFAULT_ENDPOINT}/settings/billing"
 # The client's own default is to wait forever.  Of an upload, this bounds each piece, not the whole.
 REQUEST_TIMEOUT_SECONDS = 120.0
 _MAY_PASS = frozenset({408, 409, 412, 425, 429, 500, 502, 503, 504})
 _MAY_WRITE = ("admin", "write", "contributor")
 # How messages of the client begin where its ValueError hides what the hub answered.
 _REFUSED_UPLOADS = ("LFS batch API returned errors", "Invalid metadata in README.md")
+
+_acting: ContextVar[str | None] = ContextVar("acting", default=None)
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,24 @@ class Account:
 
 
 def token_of(explicit: SecretStr | str | None = None) -> str | None:
-    """The token to use: the explicit one, else HF_TOKEN, else that of `hf auth login`.  It is masked in logs from now on."""
+    """The token to use: the explicit one, else that of `acting_with`, HF_TOKEN, or `hf auth login`.
+
+    It is masked in logs from now on.
+    """
     token = explicit.get_secret_value() if isinstance(explicit, SecretStr) else explicit
-    token = token or os.environ.get("HF_TOKEN") or _stored_token()
+    token = token or _acting.get() or os.environ.get("HF_TOKEN") or _stored_token()
     log.hide_secret(token)
     return token
+
+
+@contextmanager
+def acting_with(token: str) -> Generator[None]:
+    """Let `token_of` answer `token` meanwhile, in this thread alone: another one may act for somebody else."""
+    before = _acting.set(token)
+    try:
+        yield
+    finally:
+        _acting.reset(before)
 
 
 def _stored_token() -> str | None:
@@ -221,6 +238,8 @@ def _answered(error: Any) -> Fault:
         text += f", or {how_to_log_in()}"
     elif status == 401:
         text = f"the hub doesn't accept the token (401{said}); it may be mistyped, revoked or expired: {how_to_log_in()}"
+    elif status == 402:
+        text = f"the hub wants to be paid for it first (402{said}): a payment method, credits or a plan at {BILLING_PAGE}"
     elif status == 403:
         text = f"the hub forbids it (403{said}); if it is about permissions, give the token write access at {TOKEN_PAGE}"
     elif status == 413:
