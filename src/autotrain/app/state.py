@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 
 from autotrain.app.access import Access, access_of
+from autotrain.app.feeds import Feeds
+from autotrain.app.queue import Queue
+from autotrain.app.results import Results
 from autotrain.app.settings import Settings
+from autotrain.app.talks import Talks
 from autotrain.app.tokens import Tokens
 from autotrain.app.workspace import Workspace
 
@@ -16,19 +20,36 @@ class AppState:
     workspace: Workspace
     tokens: Tokens
     access: Access
+    queue: Queue
+    feeds: Feeds
+    talks: Talks
+    results: Results
 
     def start(self) -> None:
         """Begin what goes on beside requests; in the event loop, when serving starts."""
+        self.queue.start()
 
     def close(self) -> None:
         """End it, when serving ends."""
+        self.queue.close()
+        self.feeds.close()
+        self.results.close()
+        self.talks.close()
 
 
 def build_state(settings: Settings, access: Access | None = None) -> AppState:
     """access: None for the one that the settings demand.  Raises ConfigError."""
+    workspace = Workspace(settings.workspace)
+    tokens = Tokens(is_shared=settings.on_space)
+    queue = Queue(workspace, settings.capacity, tokens.current, settings.custom_models)
+    talks = Talks(tokens)
     return AppState(
         settings=settings,
-        workspace=Workspace(settings.workspace),
-        tokens=Tokens(is_shared=settings.on_space),
+        workspace=workspace,
+        tokens=tokens,
         access=access if access is not None else access_of(settings),
+        queue=queue,
+        feeds=Feeds(queue.is_stopping),
+        talks=talks,
+        results=Results(tokens, talks),
     )

@@ -121,19 +121,19 @@ def _merge(fields: dict[str, Any]) -> None:
     from autotrain.output.bases import read_adapter
     from autotrain.output.merge import merge_adapter
     from autotrain.output.targets import find_target
+    from autotrain.run_folder import held
+    from autotrain.trainers.clm.merged import note_merged
 
     request = MergeRequest(**fields)
-    folder = Path(request.adapter_path)
+    folder, output = Path(request.adapter_path), Path(request.output_folder)
     read_adapter(folder)  # a folder without one is refused before anything is loaded
     base = find_model(request.base_model_path) if request.base_model_path else find_target(str(folder)).model
-    merge_adapter(
-        base,
-        folder,
-        Path(request.output_folder),
-        token=os.environ.get("HF_TOKEN"),
-        pad_to_multiple_of=request.pad_to_multiple_of,
-    )
-    output = Path(request.output_folder)
+    log.info(f"merging the adapter in {folder} into {base.path} …")
+    with held(folder):
+        token = os.environ.get("HF_TOKEN")
+        merge_adapter(base, folder, output, token=token, pad_to_multiple_of=request.pad_to_multiple_of)
+        if folder.resolve() == output.resolve():
+            note_merged(folder)
     trial = f"autotrain score {output} --data FILE" if is_reward_model(output) else f"autotrain chat {output}"
     log.info(f"the merged model is in {output}; try it: {trial}")
 

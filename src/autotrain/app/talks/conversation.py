@@ -1,0 +1,171 @@
+"""A conversation with a model and its base, kept on the server: a page that is loaded again finds it as it was."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from autotrain.app.talks.problem import TalkProblem
+from autotrain.app.talks.subject import Subject
+
+if TYPE_CHECKING:
+    from autotrain.app.talks.talks import Question, Talks
+
+LOADING, WRITING, DONE, FAILED = "loading", "writing", "done", "failed"
+_MOST_CONVERSATIONS = 500
+_MOST_TURNS = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How answers are made, as in `autotrain generate`.  compares: the model before training is asked, too."""
+
+    system: str = ""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 256
+    seed: int = 42
+    compares: bool = True
+
+
+@dataclass
+class Answer:
+    """One model's answer.  reason: end, length or stopped, once it is done.  problem: why it failed."""
+
+    text: str = ""
+    state: str = LOADING
+    reason: str = ""
+    num_tokens: int = 0
+    seconds: float = 0.0
+    num_forgotten: int = 0
+    problem: TalkProblem | None = None
+
+
+@dataclass
+class Turn:
+    """A question and who answered it."""
+
+    question: str
+    tuned: Answer
+    base: Answer | None
+
+    @property
+    def is_over(self) -> bool:
+        return all(answer.state in (DONE, FAILED) for answer in (self.tuned, self.base) if answer is not None)
+
+
+@dataclass
+class Conversation:
+    """draft: what was typed and not sent.  Watchers are called when anything changed, in the event loop."""
+
+    talks: "Talks"
+    subject: Subject
+    settings: Settings = field(default_factory=Settings)
+    turns: list[Turn] = field(default_factory=list[Turn])
+    draft: str = ""
+    _watchers: set[Callable[[], None]] = field(default_factory=set[Callable[[], None]])
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.turns) and not self.turns[-1].is_over
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Returns what ends the watching."""
+        self._watchers.add(callback)
+        return lambda: self._watchers.discard(callback)
+
+    def ask(self, text: str) -> None:
+        """Put a question to the model, and to its base if they are compared."""
+        if self.is_busy or not text.strip():
+            return
+        base = Answer() if self.settings.compares and self.subject.base is not None else None
+        turn = Turn(text.strip(), Answer(), base)
+        self.turns = [*self.turns[1 - _MOST_TURNS :], turn]
+        self._begin(self._answer(turn.tuned, self._question(turn, of_base=False), of_base=False))
+        if base is not None:
+            self._begin(self._answer(base, self._question(turn, of_base=True), of_base=True))
+        self.changed()
+
+    def ask_again(self) -> None:
+        """Put the last question once more."""
+        if self.turns and not self.is_busy:
+            self.ask(self.turns.pop().question)
+
+    def stop(self) -> None:
+        """End the answers that are being written; what was said stays."""
+        for task in self._tasks:
+            task.cancel()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.stop()
+        self.turns = []
+        self.changed()
+
+    def set(self, **changes: Any) -> None:
+        """Change fields of the settings."""
+        self.settings = replace(self.settings, **changes)
+
+    def changed(self) -> None:
+        for callback in list(self._watchers):
+            callback()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _question(self, turn: Turn, *, of_base: bool) -> "Question":
+        """Each model sees its own earlier answers; one that failed is left out with its question."""
+        from autotrain.app.talks.talks import Question
+
+        messages: list[dict[str, str]] = []
+        for earlier in self.turns:
+            answer = earlier.base if of_base else earlier.tuned
+            if earlier is not turn and answer is not None and answer.state == DONE and answer.text:
+                messages += [
+                    {"role": "user", "content": earlier.question},
+                    {"role": "assistant", "content": answer.text},
+                ]
+        settings = self.settings
+        return Question(
+            messages=[*messages, {"role": "user", "content": turn.question}],
+            system=settings.system,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_new_tokens=settings.max_new_tokens,
+            seed=settings.seed,
+        )
+
+    async def _answer(self, answer: Answer, question: "Question", *, of_base: bool) -> None:
+        try:
+            async for piece in self.talks.open(self.subject).answer(question, of_base=of_base):
+                answer.text = piece.text if piece.reason else answer.text + piece.text
+                answer.state = DONE if piece.reason else WRITING
+                answer.reason, answer.num_tokens = piece.reason, piece.num_tokens
+                answer.seconds, answer.num_forgotten = piece.seconds, piece.num_forgotten
+                self.changed()
+        except TalkProblem as problem:
+            answer.state, answer.problem = FAILED, problem
+        except asyncio.CancelledError:
+            answer.state, answer.reason, answer.text = DONE, "stopped", answer.text.strip()
+        self.changed()
+
+
+class Conversations:
+    """Those of all browsers, the oldest forgotten when there are too many."""
+
+    def __init__(self, talks: "Talks") -> None:
+        self._talks = talks
+        self._all: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
+
+    def of(self, owner: str, subject: Subject) -> Conversation:
+        key = (owner, subject.name)
+        found = self._all.pop(key, None) or Conversation(self._talks, subject)
+        found.subject = subject  # its base may have gone or come back
+        self._all[key] = found
+        while len(self._all) > _MOST_CONVERSATIONS:
+            self._all.popitem(last=False)[1].stop()
+        return found
