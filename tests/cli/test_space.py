@@ -70,6 +70,24 @@ def test_creating_it_again_brings_it_to_this_version(nils: HubDouble):
     assert (space.stage, space.restarts) == ("BUILDING", 1) and "src/autotrain/gone.py" not in space.files
 
 
+@pytest.mark.parametrize("stage", ["PAUSED", "RUNNING"])
+def test_another_space_of_that_name_is_left_alone(nils: HubDouble, stage: str, capsys: pytest.CaptureFixture[str]):
+    nils.add_repo("space", SPACE, {"app.py": "my precious app"}, private=True)
+    nils.spaces[SPACE].secrets["MY_KEY"] = "mine"
+    nils.spaces[SPACE].set_stage(stage)
+    assert main(["space", "create", "my-autotrain"]) == 2
+    assert "wasn't made by this command" in capsys.readouterr().err
+    space = nils.spaces[SPACE]
+    assert (space.stage, space.secrets, space.files["app.py"]) == (stage, {"MY_KEY": "mine"}, b"my precious app")
+    assert nils.buckets == {}
+
+
+def test_a_page_that_cant_be_filled_leaves_no_space(nils: HubDouble):
+    nils.fail("POST", f"/api/spaces/{SPACE}/commit", status=403, times=None)
+    assert main(["space", "create", "my-autotrain"]) == 2
+    assert SPACE not in nils.spaces
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

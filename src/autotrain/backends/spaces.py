@@ -13,10 +13,9 @@ from autotrain.cloud.environment import Handover, for_the_cloud, new_run_id, sec
 from autotrain.cloud.follow import commands_for, follow
 from autotrain.cloud.hardware import hardware_of, live_price
 from autotrain.cloud.image import START_API, space_files
-from autotrain.cloud.space import SpaceRequest, add_variables, claim_space, drop_space, fill_space
+from autotrain.cloud.space import SpaceRequest, add_variables, claimed_space, fill_space
 from autotrain.cloud.space_service import SpaceService
 from autotrain.cloud.upload import SplitFile, data_repo, renamed, upload_data
-from autotrain.errors import HubError
 from autotrain.hub.client import explained
 from autotrain.runs import register_cloud
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -128,14 +127,10 @@ class _Work:
         handover = Handover(
             for_the_cloud(local, username, data_path, params.max_hours), new_run_id(), resume=self.job.resume
         )
-        request = SpaceRequest(job_id, hardware_of(self.backend).name, secrets_of(handover, token), variables_of(handover))
-        is_new = claim_space(api, request)
-        try:
+        secrets = secrets_of(handover, token)
+        request = SpaceRequest(job_id, hardware_of(self.backend).name, secrets, variables_of(handover), mark="PARAMS")
+        with claimed_space(api, request) as is_new:
             if self.splits:
                 revision = upload_data(api, data_path, self.splits, project)
                 add_variables(api, job_id, variables_of(replace(handover, data_revision=revision)))
             fill_space(api, job_id, self.files, is_new=is_new)
-        except HubError:
-            if is_new:
-                drop_space(api, job_id)
-            raise

@@ -11,7 +11,7 @@ from autotrain.cloud.bundle import size_of
 from autotrain.cloud.checks import open_account
 from autotrain.cloud.hardware import Hardware, hardware_of, live_price
 from autotrain.cloud.image import START_APP, space_files
-from autotrain.cloud.space import SpaceRequest, claim_space, drop_space, fill_space
+from autotrain.cloud.space import SpaceRequest, claimed_space, fill_space
 from autotrain.errors import HubError
 from autotrain.hub.client import explained
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -57,23 +57,13 @@ class PageSpace:
     def create(self) -> str:
         """Make the Space, or bring one that is at rest to this version; returns its address.  Raises HubError."""
         api, _, repo_id = self._open()
-        is_new = claim_space(
-            api,
-            SpaceRequest(
-                repo_id,
-                self._hardware.name,
-                {SESSION_SECRET: secrets.token_hex(32)},
-                {"AUTOTRAIN_HOME": f"{STORAGE_FOLDER}/autotrain"} if self.stores else {},
-            ),
-        )
-        try:
+        variables = {"AUTOTRAIN_HOME": f"{STORAGE_FOLDER}/autotrain"} if self.stores else {}
+        session = {SESSION_SECRET: secrets.token_hex(32)}
+        request = SpaceRequest(repo_id, self._hardware.name, session, variables, mark=SESSION_SECRET)
+        with claimed_space(api, request) as is_new:
             if self.stores:
                 _add_storage(api, repo_id)
             fill_space(api, repo_id, self._files(), is_new=is_new)
-        except HubError:
-            if is_new:
-                drop_space(api, repo_id)
-            raise
         return f"{api.endpoint}/spaces/{repo_id}"
 
     @property

@@ -1,6 +1,7 @@
 """Making a Space, or using again one that is at rest."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,34 +20,41 @@ _AT_REST = ("PAUSED", "STOPPED", "SLEEPING", "BUILD_ERROR", "CONFIG_ERROR", "RUN
 
 @dataclass(frozen=True, repr=False)
 class SpaceRequest:
-    """A Space as it is to be.  files: path -> content, all of them.  Has no repr that could be logged: secrets."""
+    """A Space as it is to be.  Has no repr that could be logged: secrets.
+
+    mark: a secret that every Space of this kind has; a Space without it is somebody else's work and left alone.
+    """
 
     repo_id: str
     hardware: str
     secrets: Mapping[str, str]
     variables: Mapping[str, str]
+    mark: str
 
     @property
     def sleep_seconds(self) -> int | None:
         return None if self.hardware == _FREE else SLEEP_SECONDS
 
 
-def claim_space(api: "HfApi", request: SpaceRequest) -> bool:
-    """Make the private Space, without files yet, or prepare one that is at rest; returns whether it is new.
+@contextmanager
+def claimed_space(api: "HfApi", request: SpaceRequest) -> Generator[bool]:
+    """A private Space: made, without files yet, or one at rest that is prepared; yields whether it is new.
 
-    Nothing runs and nothing is billed before `fill_space`.  Raises HubError, also if the Space is at work or public.
+    Nothing runs and nothing is billed before `fill_space`.  What fails inside, Ctrl-C too, leaves no Space that runs: a
+    new one is deleted again, another one paused.  Raises HubError, also if the Space is at work, public or not of ours.
     """
-    from huggingface_hub.errors import RepositoryNotFoundError
-
     with explained(f"the Space {request.repo_id}"):
-        try:
-            there = api.space_info(request.repo_id)
-        except RepositoryNotFoundError:
-            _create(api, request)
-            return True
-        _check_at_rest(api, request, there)
-        _prepare(api, request)
-        return False
+        is_new = not _is_there(api, request)
+    try:
+        with explained(f"the Space {request.repo_id}"):
+            if is_new:
+                _create(api, request)
+            else:
+                _prepare(api, request)
+        yield is_new
+    except BaseException:  # what the hub did without an answer, and Ctrl-C, are no reason to leave something running
+        _leave_nothing_running(api, request.repo_id, is_new=is_new)
+        raise
 
 
 def add_variables(api: "HfApi", repo_id: str, variables: Mapping[str, str]) -> None:
@@ -64,13 +72,35 @@ def fill_space(api: "HfApi", repo_id: str, files: Mapping[str, bytes], *, is_new
             api.restart_space(repo_id)
 
 
-def drop_space(api: "HfApi", repo_id: str) -> None:
-    """Delete a Space that was made in vain; what stays then is said."""
+def _leave_nothing_running(api: "HfApi", repo_id: str, *, is_new: bool) -> None:
+    """Delete a Space that was made in vain, or pause one that was there before; what can't be done is said."""
+    what = f"deleting the Space {repo_id} again" if is_new else f"pausing the Space {repo_id} again"
     try:
-        with explained(f"deleting the Space {repo_id} again"):
-            api.delete_repo(repo_id, repo_type="space", missing_ok=True)
+        with explained(what):
+            if is_new and api.repo_exists(repo_id, repo_type="space"):
+                api.delete_repo(repo_id, repo_type="space", missing_ok=True)
+                log.info(f"the Space {repo_id} is deleted again; nothing runs there")
+            elif not is_new:
+                api.pause_space(repo_id)
     except HubError as problem:
-        log.notice(f"{problem}; it has no program and costs nothing, delete it by hand")
+        log.error(f"{problem}; it may run and cost: look at {api.endpoint}/spaces/{repo_id}/settings")
+
+
+def _is_there(api: "HfApi", request: SpaceRequest) -> bool:
+    """Whether there is a Space that may be used again, or none.  Raises HubError if there is another."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        there = api.space_info(request.repo_id)
+    except RepositoryNotFoundError:
+        return False
+    if request.mark not in api.get_space_secrets(request.repo_id):
+        raise HubError(
+            f"the Space {request.repo_id} is there already and wasn't made by this command: its files and secrets would be "
+            "replaced; choose another name, or delete it on the hub if nobody needs it"
+        )
+    _check_at_rest(api, request, there)
+    return True
 
 
 def _create(api: "HfApi", request: SpaceRequest) -> None:
@@ -113,12 +143,15 @@ def _prepare(api: "HfApi", request: SpaceRequest) -> None:
     for name, value in request.variables.items():
         api.add_space_variable(repo_id, name, value)
     runtime = api.get_space_runtime(repo_id)
-    if request.hardware not in (runtime.requested_hardware, runtime.hardware):
+    # What is requested counts: a Space at rest may still tell what it ran on before.
+    if (runtime.requested_hardware or runtime.hardware) != request.hardware:
         api.request_space_hardware(
             repo_id,
             request.hardware,  # pyright: ignore[reportArgumentType]
             sleep_time=request.sleep_seconds,
         )
+    elif request.sleep_seconds is not None and runtime.sleep_time != request.sleep_seconds:
+        api.set_space_sleep_time(repo_id, request.sleep_seconds)
 
 
 def _commit(api: "HfApi", repo_id: str, files: Mapping[str, bytes]) -> None:
