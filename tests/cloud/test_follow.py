@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from autotrain.backends.base import Outcome
 from autotrain.cloud.follow import follow
 from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, end_line
 from autotrain.cloud.service import CloudState
@@ -74,8 +75,27 @@ def test_ctrl_c_leaves_it_running_and_says_how_to_go_on(capsys: pytest.CaptureFi
     assert follow(machine, JOB, "7").exit_code is None and not machine.stopped
     said = capsys.readouterr().err
     assert "autotrain runs logs -f 7" in said and "autotrain runs stop 7" in said
+    assert "goes on without us at me/autotrain-run, and costs until it ends" in said
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), HubError("the hub can't be reached")])
+def test_how_it_ended_is_known_though_the_machine_isnt_seen_to_switch_off(
+    problem: BaseException, capsys: pytest.CaptureFixture[str]
+):
+    from autotrain import log
+
+    class Silent(Machine):
+        def state(self, job_id: str) -> CloudState:
+            raise problem
+
+    log.start_logging()
+    followed = follow(Silent([end_line(End(FAILED, 2, "no rows left"))], ["running"]), JOB, "7")
+    assert (followed.exit_code, followed.reason) == (2, "no rows left")
+    assert "may not have switched itself off yet" in capsys.readouterr().err
 
 
 def test_a_hub_out_of_reach_is_no_end_of_the_run():
     followed = follow(Machine([HubError("the hub can't be reached")], ["running"]), JOB, "7")
     assert followed.exit_code is None and "can't be reached" in followed.reason
+    assert Outcome(JOB, followed.exit_code, followed.reason).code_for_shell == 2  # nobody saw it succeed
+    assert Outcome(JOB, None).code_for_shell == 0

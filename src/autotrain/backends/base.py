@@ -11,7 +11,7 @@ from typing import Protocol
 
 from autotrain.config.declared import declared_names
 from autotrain.config.names import backend_fault, unavailable_backend
-from autotrain.errors import ConfigError
+from autotrain.errors import ConfigError, HubError
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 
@@ -43,6 +43,13 @@ class Outcome:
     job_id: int | str
     exit_code: int | None
     reason: str = ""
+
+    @property
+    def code_for_shell(self) -> int:
+        """0 for what goes on as it should; what could be followed no longer is no success."""
+        if self.exit_code is None:
+            return HubError.exit_code if self.reason else 0
+        return self.exit_code
 
 
 @dataclass(frozen=True)

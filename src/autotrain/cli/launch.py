@@ -41,7 +41,7 @@ def launch(config: Config, args: argparse.Namespace) -> int:
 
     warn_of_autotrain_advanced()
     outcome = submit(job, config.backend, agrees=lambda: args.yes or agrees())
-    return outcome.exit_code or 0
+    return outcome.code_for_shell
 
 
 def agrees() -> bool:

@@ -122,7 +122,7 @@ def resume(args: argparse.Namespace) -> int:
     from autotrain.project import submit
 
     job = Job(params, resume=True, detach=args.detach)
-    return submit(job, backend, agrees=lambda: args.yes or agrees()).exit_code or 0
+    return submit(job, backend, agrees=lambda: args.yes or agrees()).code_for_shell
 
 
 def _now(entry: Entry) -> Run:

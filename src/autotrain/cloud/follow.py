@@ -35,16 +35,24 @@ def follow(service: Service, job_id: str, name: str, *, settle_seconds: float = 
 
     name: of the run in the list of runs.  Ctrl-C, or a hub out of reach, leaves the run as it is.
     """
+    end = None
     try:
         end = _show(service.logs(job_id, True))
         state = _settle(service, job_id, end, settle_seconds)
     except KeyboardInterrupt:
-        log.info(f"{name} goes on without us at {job_id}; {commands_for(name)}")
-        return Followed(None)
+        log.info(f"{_unwatched(job_id, name, end)}; {commands_for(name)}")
+        return Followed(end.exit_code, end.reason) if end else Followed(None)
     except HubError as problem:
-        log.error(f"{problem}; {name} may go on all the same; {commands_for(name)}")
-        return Followed(None, str(problem))
+        log.error(f"{problem}; {_unwatched(job_id, name, end)}; {commands_for(name)}")
+        return Followed(end.exit_code, end.reason) if end else Followed(None, str(problem))
     return _outcome(state, end)
+
+
+def _unwatched(job_id: str, name: str, end: End | None) -> str:
+    """What becomes of a machine that we look at no longer."""
+    if end is None:
+        return f"{name} goes on without us at {job_id}, and costs until it ends"
+    return f"{name} has ended, and {job_id} may not have switched itself off yet"
 
 
 def _show(lines: Iterable[str]) -> End | None:
