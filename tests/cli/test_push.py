@@ -98,6 +98,17 @@ def test_what_cant_work_is_refused_with_code_2(push, hub, run: Path, folder: Pat
     assert done.returncode == 2 and said in done.stderr and hub.repositories == {}
 
 
+def test_a_run_that_was_moved_is_pushed_from_where_it_is_now(push, autotrain, hub, run: Path, folder: Path):
+    assert autotrain("runs", "show", "my-run").returncode == 0  # known by name from now on
+    run.rename(folder / "elsewhere")
+    done = push("my-run")
+    assert done.returncode == 2 and f"my-run isn't in {run} any more; if you moved it, give its folder" in done.stderr
+    assert push("elsewhere").returncode == 0
+    there = hub.files("model", "acme/my-run")  # where its config says
+    assert there["adapter_model.safetensors"] == b"\0weights"
+    assert str(folder).encode() not in b"".join(there.values())
+
+
 def test_without_a_token_it_says_how_to_get_one(push, run: Path):
     done = push("my-run", HF_TOKEN="")
     assert done.returncode == 2 and "there is no token; set HF_TOKEN" in done.stderr

@@ -89,6 +89,13 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, output
 
 
+def autotrain_push(folder: Path) -> int:
+    """`autotrain push my-run` in `folder`; returns its exit code."""
+    environment = {**os.environ, "AUTOTRAIN_HOME": str(folder / "home"), "HF_TOKEN": TOKEN}
+    command = [sys.executable, "-m", "autotrain", "push", "my-run"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=300).returncode
+
+
 def assert_secret(hub, folder: Path, output: str) -> None:
     """The token is in no upload, request, log or file of the run."""
     assert hub.places_with(TOKEN) == []
@@ -151,6 +158,7 @@ def test_a_push_that_fails_ends_with_3_says_where_the_model_lies_and_resume_take
     code, output = finish(launch(fields))
     folder = tmp_path / "my-run"
     assert code == 3, output
+    assert "trained, but not pushed" in (folder / "train.log").read_text()
     assert "A policy was changed meanwhile" in output and f"the model is complete in {folder}" in output
     assert "autotrain push my-run" in output
     assert json.loads((folder / "state.json").read_text())["stage"] == "finished"
@@ -161,6 +169,46 @@ def test_a_push_that_fails_ends_with_3_says_where_the_model_lies_and_resume_take
     code, output = finish(launch(fields, "--resume"))
     assert code == 0 and "nothing to resume" in output
     assert_secret(ann, folder, output)
+
+
+def test_a_signal_during_the_upload_says_where_the_model_lies_and_push_takes_it_up(ann, launch, fields, tmp_path):
+    ann.fail("POST", "/commit/main", status="slow", seconds=5)
+    process = launch({**fields, "log": "none"})
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not ann.sent("POST", "/commit/main"):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    code, output = finish(process)
+    folder = tmp_path / "my-run"
+    assert code == 143, output
+    said = f"the upload was interrupted: the model is complete in {folder}; take it up again: autotrain push my-run"
+    assert said in output and said in (folder / "train.log").read_text()
+    assert autotrain_push(tmp_path) == 0
+    assert (
+        ann.files("model", "ann/my-run")["adapter_model.safetensors"] == (folder / "adapter_model.safetensors").read_bytes()
+    )
+    assert_secret(ann, folder, output)
+
+
+def test_a_worker_killed_during_the_upload_loses_nothing(ann, launch, fields, tmp_path):
+    ann.fail("POST", "/commit/main", status="cut", times=None)
+    process = launch({**fields, "log": "none"})
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not ann.sent("POST", "/commit/main"):
+        time.sleep(0.02)
+    os.kill(json.loads((tmp_path / "my-run" / "state.json").read_text())["pid"], signal.SIGKILL)
+    assert finish(process)[0] == 137
+    ann.failures.waiting.clear()
+    assert autotrain_push(tmp_path) == 0
+    weights = (tmp_path / "my-run" / "adapter_model.safetensors").read_bytes()
+    assert ann.files("model", "ann/my-run")["adapter_model.safetensors"] == weights
+
+
+def test_a_run_that_fails_says_that_its_empty_repository_stays(ann, launch, fields, tmp_path):
+    code, output = finish(launch({**fields, "lr": 1e30, "log": "none"}))
+    assert code == 1 and "the loss is nan" in output, output
+    assert "ann/my-run was made on the hub for the result, and stays there without one" in output
+    assert "adapter_config.json" not in ann.files("model", "ann/my-run")
 
 
 def test_a_hub_that_stumbles_costs_nothing_but_time(ann, launch, fields, tmp_path):

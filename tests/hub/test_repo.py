@@ -2,8 +2,9 @@
 
 import pytest
 
-from autotrain.errors import HubError
-from autotrain.hub.repo import Target, check_push, make_target
+from autotrain.errors import HubError, Interrupted
+from autotrain.hub.repo import Target, check_push, make_target, told_if_left_empty
+from autotrain.log import collect_notices
 
 TOKEN = "hf_AnnsOwnSecretToken"
 
@@ -84,8 +85,46 @@ def test_the_last_check_makes_the_repository_and_the_branch(ann, params):
     assert repository.private and "v2" in repository.branches
 
 
+def test_a_repository_that_was_made_just_now_is_told_from_one_that_was_there(ann, params):
+    assert make_target(params(), 1000).is_new
+    assert not make_target(params(), 1000).is_new
+    ann.fail("POST", "/api/repos/create", status=409)  # somebody made it meanwhile
+    assert not make_target(params(project_name="other"), 1000).is_new
+
+
+def test_after_a_failure_it_is_said_that_an_empty_repository_stays():
+    with (
+        collect_notices() as said,
+        pytest.raises(ZeroDivisionError),
+        told_if_left_empty(Target("ann/my-run", is_new=True)),
+    ):
+        raise ZeroDivisionError
+    assert "ann/my-run was made on the hub for the result, and stays there without one" in said[0]
+    assert "hf repos delete ann/my-run" in said[0]
+
+
+@pytest.mark.parametrize("target", [None, Target("ann/my-run")])
+def test_nothing_is_said_of_a_repository_that_we_did_not_make(target):
+    with collect_notices() as said, pytest.raises(ZeroDivisionError), told_if_left_empty(target):
+        raise ZeroDivisionError
+    assert said == []
+
+
+def test_nothing_is_said_when_the_run_goes_on_later():
+    with collect_notices() as said, pytest.raises(Interrupted), told_if_left_empty(Target("ann/my-run", is_new=True)):
+        raise Interrupted("saved", 15)
+    assert said == []
+
+
 def test_a_full_account_is_refused_before_training(hub, params):
     hub.add_user("ann", token=TOKEN, private_storage_bytes=10**9)
     make_target(params(), 10**8)
-    with pytest.raises(HubError, match=r"room for 6\.00 GB in ann/my-run.*storage limit reached"):
+    with (
+        collect_notices() as said,
+        pytest.raises(HubError, match=r"room for 6\.00 GB in ann/my-run.*storage limit reached"),
+    ):
         make_target(params(), 6 * 10**9)
+    assert said == []  # it was there before
+    with collect_notices() as said, pytest.raises(HubError):
+        make_target(params(project_name="other"), 6 * 10**9)
+    assert "ann/other was made on the hub for the result, and stays there without one" in said[0]

@@ -79,8 +79,12 @@ def _folder(said: str) -> Path:
     from autotrain.runs.names import find_entry
 
     entry = find_entry(said)
-    if entry.cloud or not entry.folder.is_dir():
+    if entry.cloud:
         raise RunFolderError(f"{entry.name} has no folder on this machine; a run in the cloud pushes its result itself")
+    if not entry.folder.is_dir():
+        raise RunFolderError(
+            f"{entry.name} isn't in {entry.folder} any more; if you moved it, give its folder: autotrain push FOLDER"
+        )
     return entry.folder
 
 
@@ -121,13 +125,13 @@ def _named(args: argparse.Namespace, folder: Path, params: LLMTrainingParams | N
 
 
 def _report(files: "list[Upload]", named: tuple[str, bool, str | None]) -> str:
-    from autotrain.hub.push import megabytes
+    from autotrain.hub.push import size_text
 
     repo_id, is_private, revision = named
     kind = "private" if is_private else "public"
     total = sum(file.size_bytes for file in files)
     width = max(len(file.path) for file in files)
-    lines = [f"  {file.path:<{width}}  {megabytes(file.size_bytes)}" for file in files]
+    lines = [f"  {file.path:<{width}}  {size_text(file.size_bytes)}" for file in files]
     where = f"{repo_id}, branch {revision or 'main'} ({kind}, if it isn't there yet)"
     whose = [f"{NOBODY}: whoever the token belongs to"] if repo_id.startswith(f"{NOBODY}/") else []
-    return "\n".join([f"would push {len(files)} files, {megabytes(total)}, to {where}:", *lines, *whose, ""])
+    return "\n".join([f"would push {len(files)} files, {size_text(total)}, to {where}:", *lines, *whose, ""])

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from autotrain.cloud.hardware import PRICES_DATE, hardware_of, hourly_price, is_space
 from autotrain.cloud.upload import SplitFile
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+from autotrain.hub.push import size_text
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,3 @@ class Bill:
 def uploads_of(splits: Sequence[SplitFile], repo_id: str) -> list[Upload]:
     """Local data as they would be uploaded."""
     return [Upload(f"{one.path} -> data set {repo_id}, {one.name}", one.num_bytes) for one in splits]
-
-
-def size_text(num_bytes: int) -> str:
-    """Such as `1.2 MB`, in steps of 1000."""
-    size, unit = float(num_bytes), 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{num_bytes} {_UNITS[0]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"

@@ -20,7 +20,7 @@ from autotrain import log
 from autotrain.errors import HubError, RunFolderError
 from autotrain.hub.client import explained, fault_of, hub_errors, open_api
 from autotrain.hub.contents import Upload, record_without_places, without_place
-from autotrain.hub.push import check_no_secret, commit_files, megabytes
+from autotrain.hub.push import check_no_secret, commit_files, size_text
 from autotrain.hub.repo import MAIN, Target
 from autotrain.run_folder import (
     CHECKPOINTS,
@@ -184,7 +184,7 @@ class CheckpointPush:
 
     def _say(self, snapshot: Path, seconds: float) -> None:
         size = sum((snapshot / path).stat().st_size for path in _files(snapshot))
-        log.record(f"{snapshot.name.removeprefix('.tmp-push-')}: checkpoint pushed, {megabytes(size)} in {seconds:.0f} s")
+        log.record(f"{snapshot.name.removeprefix('.tmp-push-')}: checkpoint pushed, {size_text(size)} in {seconds:.0f} s")
 
 
 # On another machine

@@ -20,6 +20,7 @@ Result = TypeVar("Result")
 # Between tries.  Within one, the client tries each request again by itself for about half a minute.
 PAUSES_SECONDS = (5.0, 20.0, 60.0)
 _CHUNK_BYTES = 1 << 24
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def push_run(folder: Path, target: Target, token: str | None) -> Pushed:
         api = open_api(token)
         retrying(f"making {target}", lambda: create(api, target))
         total = sum(file.size_bytes for file in files)
-        log.info(f"pushing {len(files)} files, {megabytes(total)}, to {target} ...")
+        log.info(f"pushing {len(files)} files, {size_text(total)}, to {target} ...")
         commit = commit_files(api, target.repo_id, target.branch, files, may_go, f"Push {folder.resolve().name}")
     pushed = Pushed(target.repo_id, target.branch, _page(api.endpoint, target), commit)
     note_push(folder, pushed)
@@ -142,6 +143,9 @@ def last_push(folder: Path) -> Pushed | None:
         return None
 
 
-def megabytes(size_bytes: int) -> str:
-    """A size as a person would say it."""
-    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
+def size_text(num_bytes: int) -> str:
+    """Such as `1.2 MB`, in steps of 1000."""
+    size, unit = float(num_bytes), 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{num_bytes} {_UNITS[0]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"

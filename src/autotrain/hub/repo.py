@@ -2,11 +2,13 @@
 
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autotrain import log
-from autotrain.errors import HubError
+from autotrain.errors import HubError, Interrupted
 from autotrain.hub.client import Account, account, explained, how_to_log_in, open_api, token_of
 from autotrain.trainers.clm.params import LLMTrainingParams
 
@@ -22,11 +24,15 @@ _MOST_BYTES_ASKED = 5_000_000_000
 
 @dataclass(frozen=True)
 class Target:
-    """A model repository and a branch of it, None for its main one.  private: how it is made if it isn't there."""
+    """A model repository and a branch of it, None for its main one.
+
+    private: how it is made if it isn't there.  is_new: it was made just now.
+    """
 
     repo_id: str
     private: bool = True
     revision: str | None = None
+    is_new: bool = field(default=False, compare=False)
 
     @property
     def branch(self) -> str:
@@ -60,9 +66,29 @@ def make_target(params: LLMTrainingParams, size_bytes: int) -> Target:
     api, owner = _open(params)
     target = target_of(params, owner)
     check_target(api, owner, target, insists=params.is_explicit("hub_private"))
-    create(api, target)
-    _ask_for_room(api, target, size_bytes)
+    target = create(api, target)
+    with told_if_left_empty(target):
+        _ask_for_room(api, target, size_bytes)
     return target
+
+
+@contextmanager
+def told_if_left_empty(target: Target | None) -> Generator[None]:
+    """If what goes on inside fails, say that the repository, made for its result, stays.
+
+    Only making it shows whether the hub lets us, and it isn't ours to delete things there.
+    """
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt):
+        raise  # its result comes when it is resumed
+    except BaseException:
+        if target is not None and target.is_new:
+            log.notice(
+                f"{target.repo_id} was made on the hub for the result, and stays there without one; the next try uses it, "
+                f"or delete it: hf repos delete {target.repo_id}"
+            )
+        raise
 
 
 def _open(params: LLMTrainingParams) -> "tuple[HfApi, Account]":
@@ -108,7 +134,7 @@ def _check_visibility(target: Target, *, is_private: bool, insists: bool) -> Non
     if insists:
         raise HubError(
             f"push_to_hub: {target.repo_id} is there already and is {now}, not {asked}; change that in its settings on the "
-            "hub, leave hub.private out, or choose another project_name"
+            "hub, don't ask for it (hub.private, --public), or choose another name"
         )
     log.notice(f"{target.repo_id} is there already and is {now}: it stays so")
 
@@ -144,9 +170,20 @@ def _pieces(size_bytes: int) -> list[int]:
     return [_MOST_BYTES_ASKED] * whole + ([rest] if rest else [])
 
 
-def create(api: "HfApi", target: Target) -> None:
-    """Make the repository and the branch, where they aren't there yet.  Raises HubError."""
+def create(api: "HfApi", target: Target) -> Target:
+    """Make the repository and the branch, where they aren't there yet; the result says if it was made.  Raises HubError."""
+    from huggingface_hub.errors import HfHubHTTPError
+
     with explained(f"push_to_hub: making {target}"):
-        api.create_repo(target.repo_id, private=target.private, exist_ok=True)
+        try:
+            api.create_repo(target.repo_id, private=target.private)
+            target = replace(target, is_new=True)
+            log.info(f"made on the hub: {target.repo_id}, {'private' if target.private else 'public'}")
+        except HfHubHTTPError as error:
+            if error.response.status_code not in (401, 402, 403, 409):
+                raise
+            # It is there, and then the client looks whether we may use it.
+            api.create_repo(target.repo_id, private=target.private, exist_ok=True)
         if target.revision is not None:
             api.create_branch(target.repo_id, branch=target.revision, exist_ok=True)
+    return target

@@ -1,7 +1,11 @@
 """What the worker does with the hub: the last check before training, the result afterwards, a checkpoint to go on from."""
 
 import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from autotrain import log
 from autotrain.errors import HubError, Interrupted, PushError
@@ -45,6 +49,9 @@ def push_result(folder: Path, params: LLMTrainingParams, target: Target, *, is_c
     log_file = log.add_log_file(str(folder / LOG_FILE))
     try:
         _push(folder, params, target, is_complete=is_complete)
+    except (PushError, Interrupted) as error:
+        log.record(f"error: {error}")  # the terminal is told by who called us
+        raise
     finally:
         log.remove_log_file(log_file)
 
@@ -54,20 +61,41 @@ def _push(folder: Path, params: LLMTrainingParams, target: Target, *, is_complet
     here = f"the model is complete in {folder.absolute()}"
     again = f"autotrain push {folder}"
     try:
-        pushed = push_run(folder, target, token)
+        with _ended_by_sigterm():
+            pushed = push_run(folder, target, token)
     except HubError as error:
         raise PushError(
             f"trained, but not pushed: {error}. Nothing is lost: {here}; once that is mended: {again}"
         ) from error
     except KeyboardInterrupt as error:
-        raise Interrupted(
-            f"trained; the upload was interrupted: {here}; take it up again: {again}", signal.SIGINT
-        ) from error
+        number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+        raise Interrupted(f"trained; the upload was interrupted: {here}; take it up again: {again}", number) from error
     log.info(
         f"pushed: {pushed.url} ({'private' if target.private else 'public'} if it was made now), commit {pushed.commit}"
     )
     if params.push_checkpoints and is_complete:
         drop_checkpoints(target, token)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM arrived."""
+
+
+@contextmanager
+def _ended_by_sigterm() -> Generator[None]:
+    """Inside, SIGTERM interrupts as Ctrl-C does, so that it is said where the model lies."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread receives signals
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def push_unpushed(folder: Path, params: LLMTrainingParams) -> bool:

@@ -15,6 +15,7 @@ from autotrain.config.notices import ineffective
 from autotrain.data.report import RowsReport
 from autotrain.errors import Interrupted
 from autotrain.hub.checkpoints import CheckpointPush
+from autotrain.hub.repo import told_if_left_empty
 from autotrain.models.load import load_model
 from autotrain.models.network import Network
 from autotrain.models.score import choose_pad
@@ -81,10 +82,10 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
             work = Work(params, source, machine, objective, data, ready, comparison, forecast, checkpoint, started)
             show_plan(work)
             target = open_target(params, num_parameters=policy.num_parameters, num_trainable=policy.num_trainable)
-            # A run that has no checkpoint yet starts anew.
-            run = claim(folder, resume=checkpoint is not None, overwrite=overwrite or (resume and checkpoint is None))
-            comparison.keep_in(folder)
-            with push_checkpoints(folder, params, target) as checkpoints:
+            with told_if_left_empty(target), push_checkpoints(folder, params, target) as checkpoints:
+                # A run that has no checkpoint yet starts anew.
+                run = claim(folder, resume=checkpoint is not None, overwrite=overwrite or (resume and checkpoint is None))
+                comparison.keep_in(folder)
                 is_complete = _run_in(run, work, stop, checkpoints)
     if target:
         push_result(folder, params, target, is_complete=is_complete)
