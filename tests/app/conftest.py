@@ -1,8 +1,10 @@
 """What tests of the page share: settings in an empty folder, and the guarded API without pages."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,14 +34,22 @@ def state(settings: Settings) -> AppState:
     return build_state(settings)
 
 
+Clients = Callable[..., TestClient]
+
+
 @pytest.fixture
-def api(state: AppState) -> Iterator[TestClient]:
-    """A program that uses the guarded API, its services running."""
-    with client(state) as one:
-        yield one
+def client_of() -> Iterator[Clients]:
+    """client_of(state, **changed_settings): a program (no browser) that talks to the guarded API, services running."""
+    with ExitStack() as stack:
+
+        def make(state: AppState, **changes: Any) -> TestClient:
+            settings = replace(state.settings, **changes)
+            guarded = Guard(build_api(state), settings, state.access, public=("/static/",))
+            return stack.enter_context(TestClient(guarded, base_url=LOCAL))
+
+        yield make
 
 
-def client(state: AppState, **changes: object) -> TestClient:
-    """A program (no browser) that talks to the guarded API of `state`, settings changed by `changes`."""
-    settings = replace(state.settings, **changes)  # type: ignore[arg-type]
-    return TestClient(Guard(build_api(state), settings, state.access, public=()), base_url=LOCAL)
+@pytest.fixture
+def api(state: AppState, client_of: Clients) -> TestClient:
+    return client_of(state)

@@ -43,8 +43,8 @@ class Access(Protocol):
         """Path where a browser signs in."""
         ...
 
-    async def visitor(self, cookies: Mapping[str, str], authorization: str) -> Visitor | None:
-        """Who sent these; None if they have to sign in first.  authorization: the header, or ""."""
+    async def visitor(self, cookies: Mapping[str, str], authorization: str, address: str) -> Visitor | None:
+        """Who sent these from `address`; None if they have to sign in first.  authorization: the header, or ""."""
         ...
 
 
@@ -54,7 +54,7 @@ class Open:
     demands_login = False
     login = LOGIN
 
-    async def visitor(self, cookies: Mapping[str, str], authorization: str) -> Visitor | None:
+    async def visitor(self, cookies: Mapping[str, str], authorization: str, address: str) -> Visitor | None:
         return Visitor()
 
 
@@ -81,18 +81,17 @@ class Password:
         """The token to print at start; None if there is a password, which its owner knows."""
         return self._password if self._is_token else None
 
-    async def visitor(self, cookies: Mapping[str, str], authorization: str) -> Visitor | None:
+    async def visitor(self, cookies: Mapping[str, str], authorization: str, address: str) -> Visitor | None:
         if authorization.lower().startswith(_BEARER):
-            return Visitor() if self._is_right(authorization[len(_BEARER) :].strip()) else None
+            try:
+                return Visitor() if self._try(authorization[len(_BEARER) :], address) else None
+            except TooManyTries:
+                return None
         return Visitor() if self._is_session(cookies.get(COOKIE, "")) else None
 
     def sign_in(self, password: str, address: str) -> str | None:
         """A new session for the cookie, or None if `password` is wrong.  Raises TooManyTries."""
-        if not (self._pace.is_free(address) and self._pace_of_all.is_free("")):
-            raise TooManyTries
-        if not self._is_right(password.strip()):
-            self._pace.note(address)
-            self._pace_of_all.note("")
+        if not self._try(password, address):
             return None
         said = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_urlsafe(16)}"
         return f"{said}.{self._signature(said)}"
@@ -102,8 +101,15 @@ class Password:
         if self._is_session(session):
             self._ended.add(session)
 
-    def _is_right(self, password: str) -> bool:
-        return hmac.compare_digest(password.encode(), self._password.get_secret_value().encode())
+    def _try(self, password: str, address: str) -> bool:
+        """Whether it is the password.  Raises TooManyTries, whatever it is, after too many wrong ones."""
+        if not (self._pace.is_free(address) and self._pace_of_all.is_free("")):
+            raise TooManyTries
+        is_right = hmac.compare_digest(password.strip().encode(), self._password.get_secret_value().encode())
+        if not is_right:
+            self._pace.note(address)
+            self._pace_of_all.note("")
+        return is_right
 
     def _is_session(self, session: str) -> bool:
         said, _, signature = session.rpartition(".")

@@ -5,10 +5,11 @@ import json
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+from starlette.requests import cookie_parser
 
 from autotrain.app.access import Access
 from autotrain.app.pace import Pace
@@ -63,7 +64,7 @@ class Guard:
         ancestors = f"'self' {_HUB}" if settings.on_space else "'none'"
         self._headers = (
             (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
+            (b"referrer-policy", b"same-origin"),  # no-referrer would hide the origin of our own forms
             (b"cross-origin-resource-policy", b"same-origin"),
             (b"content-security-policy", _POLICY.format(ancestors=ancestors).encode()),
         )
@@ -77,9 +78,8 @@ class Guard:
         if refusal is not None:
             await self._refuse(request, refusal, send)
             return
-        if not self._settings.prefix:
-            # A proxy that we know nothing of: anybody may have written this.
-            scope["headers"] = [one for one in scope["headers"] if one[0] != b"x-forwarded-prefix"]
+        # Where we lie is for the settings to say, not for whoever asks.
+        scope["headers"] = [one for one in scope["headers"] if one[0] != b"x-forwarded-prefix"]
         request_language.set(language_of(request.cookies, request.header("accept-language")))
         request_theme.set(theme_of(request.cookies))
         if request.is_websocket:
@@ -147,7 +147,7 @@ class Guard:
 
     async def _who(self, request: "Asked") -> Refusal | None:
         """Note who it is, or say why they may not."""
-        visitor = await self._access.visitor(request.cookies, request.header("authorization"))
+        visitor = await self._access.visitor(request.cookies, request.header("authorization"), request.address)
         if visitor is None:
             return None if self._is_public(request.path) else self._sign_in_first(request)
         request.scope["autotrain.visitor"] = visitor
@@ -199,10 +199,14 @@ class Asked:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self._headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        self._headers: dict[bytes, str] = {}
+        for name, value in scope["headers"]:
+            had = self._headers.get(name)
+            said = value.decode("latin-1")
+            self._headers[name] = said if had is None else f"{had},{said}"  # two hosts are none that we know
         self.is_websocket = scope["type"] == "websocket"
         self.method = str(scope.get("method", ""))
-        self.cookies = _cookies(self.header("cookie"))
+        self.cookies = cookie_parser(self.header("cookie"))
         self.host = self.header("host").lower()
         root = scope.get("root_path", "")
         path = str(scope["path"])
@@ -255,7 +259,8 @@ def _hosts(settings: Settings) -> frozenset[str]:
         return frozenset(settings.domains)
     names = {*LOOPBACK, "[::1]", *settings.domains}
     if not settings.is_loopback:
-        names |= {settings.host, socket.gethostname().lower(), socket.getfqdn().lower()}
+        own = socket.gethostname().lower()
+        names |= {settings.host, own, f"{own}.local", socket.getfqdn().lower()}
     return frozenset(names)
 
 
@@ -280,10 +285,3 @@ def _is_same(origin: str, host: str) -> bool:
     parts = urlsplit(origin)
     standard = {"http": ":80", "https": ":443"}.get(parts.scheme)
     return standard is not None and parts.netloc.lower().removesuffix(standard) == host.removesuffix(standard)
-
-
-def _cookies(header: str) -> dict[str, str]:
-    try:
-        return {name: one.value for name, one in SimpleCookie(header).items()}
-    except CookieError:
-        return {}

@@ -104,6 +104,9 @@ def build_api(state: AppState) -> "FastAPI":
     from fastapi import FastAPI
     from fastapi.staticfiles import StaticFiles
 
+    from autotrain.app.pages import login
+    from autotrain.app.rest.problems import add_problem_answers
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         state.start()
@@ -120,8 +123,10 @@ def build_api(state: AppState) -> "FastAPI":
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
     )
+    add_problem_answers(api)
     for path in ("/health", "/api/health"):
         api.add_api_route(path, _health, include_in_schema=False)
+    api.include_router(login.routes(state))
     for module in _modules("autotrain.app.rest", "routes"):
         api.include_router(module.routes(state), prefix="/api")
     api.mount(f"/static/{__version__}", StaticFiles(directory=_STATIC))

@@ -31,7 +31,7 @@ class SpaceAccess:
         self._known: dict[str, tuple[float, str | None]] = {}
         self._pace = Pace(_ASKED, _ASKED_SECONDS)
 
-    async def visitor(self, cookies: Mapping[str, str], authorization: str) -> Visitor | None:
+    async def visitor(self, cookies: Mapping[str, str], authorization: str, address: str) -> Visitor | None:
         if authorization.lower().startswith(_BEARER):
             return await self._with_token(authorization[len(_BEARER) :].strip())
         session = self.sign_in.session(cookies)

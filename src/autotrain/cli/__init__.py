@@ -1,6 +1,7 @@
 """The command `autotrain`.  A command's module is imported only when it is chosen."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     log.start_logging()
     log.hide_secret(os.environ.get("HF_TOKEN"))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal can't write hides nothing else
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()

@@ -4,9 +4,8 @@ import html
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Form, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from nicegui import app
 
 from autotrain import __version__
 from autotrain.api.sign_in import LOGIN as SPACE_LOGIN
@@ -48,25 +47,26 @@ _FORM = """\
 _SPACE = '<p class="at-muted">{hint}</p>\n<p><a class="at-button" href="{link}" target="_blank">{button}</a></p>\n'
 
 
-def register(state: AppState) -> None:
+def routes(state: AppState) -> APIRouter:
+    """Signing in and out, where one has to."""
     prefix, access = state.settings.prefix, state.access
+    router = APIRouter(include_in_schema=False)
 
-    @app.get(LOGIN, include_in_schema=False)
-    async def login(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        if await access.visitor(request.cookies, ""):
+    async def login(request: Request) -> Response:
+        if await access.visitor(request.cookies, "", ""):
             return RedirectResponse(_next(request, prefix), status_code=303)
         return _page(access, prefix)
 
+    router.add_api_route(LOGIN, login, response_model=None)
     if isinstance(access, Password):
-        _register_password(access, prefix)
+        _add_password(router, access, prefix)
     if isinstance(access, SpaceAccess):
-        for route in access.sign_in.routes():
-            app.router.routes.append(route)
+        router.routes.extend(access.sign_in.routes())
+    return router
 
 
-def _register_password(access: Password, prefix: str) -> None:
-    @app.post(LOGIN, include_in_schema=False)
-    def sign_in(request: Request, password: Annotated[str, Form(max_length=1000)]) -> Response:  # pyright: ignore[reportUnusedFunction]
+def _add_password(router: APIRouter, access: Password, prefix: str) -> None:
+    def sign_in(request: Request, password: Annotated[str, Form(max_length=1000)]) -> Response:
         address = request.client.host if request.client else ""
         try:
             session = access.sign_in(password, address)
@@ -78,12 +78,14 @@ def _register_password(access: Password, prefix: str) -> None:
         answer.set_cookie(COOKIE, session, max_age=SESSION_SECONDS, path=f"{prefix}/", httponly=True, samesite="lax")
         return answer
 
-    @app.post(LOGOUT, include_in_schema=False)
-    def sign_out(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
+    def sign_out(request: Request) -> Response:
         access.sign_out(request.cookies.get(COOKIE, ""))
         answer = RedirectResponse(f"{prefix}{LOGIN}", status_code=303)
         answer.delete_cookie(COOKIE, path=f"{prefix}/")
         return answer
+
+    router.add_api_route(LOGIN, sign_in, methods=["POST"], response_model=None)
+    router.add_api_route(LOGOUT, sign_out, methods=["POST"], response_model=None)
 
 
 def _next(request: Request, prefix: str) -> str:
