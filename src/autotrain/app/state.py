@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from autotrain.app.access import Access, access_of
 from autotrain.app.feeds import Feeds
+from autotrain.app.previews import Previews
 from autotrain.app.queue import Queue
 from autotrain.app.results import Results
 from autotrain.app.settings import Settings
 from autotrain.app.talks import Talks
 from autotrain.app.tokens import Tokens
+from autotrain.app.uploads import Datasets
 from autotrain.app.workspace import Workspace
 
 
@@ -24,10 +26,13 @@ class AppState:
     feeds: Feeds
     talks: Talks
     results: Results
+    datasets: Datasets
+    previews: Previews
 
     def start(self) -> None:
         """Begin what goes on beside requests; in the event loop, when serving starts."""
         self.queue.start()
+        self.previews.start()
 
     def close(self) -> None:
         """End it, when serving ends."""
@@ -35,6 +40,7 @@ class AppState:
         self.feeds.close()
         self.results.close()
         self.talks.close()
+        self.previews.close()
 
 
 def build_state(settings: Settings, access: Access | None = None) -> AppState:
@@ -52,4 +58,6 @@ def build_state(settings: Settings, access: Access | None = None) -> AppState:
         feeds=Feeds(queue.is_stopping),
         talks=talks,
         results=Results(tokens, talks),
+        datasets=Datasets(workspace, settings.upload_bytes),
+        previews=Previews(workspace, tokens.current),
     )

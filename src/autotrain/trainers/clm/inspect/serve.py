@@ -1,6 +1,6 @@
 """A worker that answers questions about data, one JSON object a line in and out, until its input ends.
 
-It saves the seconds that importing and reading a vocabulary take.  A question: id, what (preview, measure or splits),
+It saves the seconds that importing and reading a vocabulary take.  A question: id, what (preview, measure, splits or ready),
 params as in training_params.json, rows.  An answer: id, and either `answer` or `problem`.
 """
 
@@ -58,6 +58,7 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
         "preview": lambda: show_first(LLMTrainingParams(**question["params"]), int(question["rows"])),
         "measure": lambda: measure(LLMTrainingParams(**question["params"])),
         "splits": lambda: {"splits": hub_splits(str(question["name"]))},
+        "ready": dict,
     }
     return kinds[str(question["what"])]()
 
