@@ -1,6 +1,8 @@
 """A run on a machine in the cloud: what it fetches, how it ends, and that the machine doesn't go on costing money."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,12 +120,56 @@ def test_defect_7_a_push_that_failed_is_tried_again_before_the_machine_is_lost(o
     assert on_space.hub.files("model", "jo/run")["adapter_model.safetensors"] == b"weights"
 
 
-def test_a_push_that_never_works_is_a_failure_that_says_so(on_space, last_line: LastLine):
-    on_space.worker = "leave('finished')\nsay('the hub is full')\nsys.exit(3)"
+def test_a_push_that_never_works_is_a_failure_that_says_what_is_lost_and_what_is_kept(on_space, last_line: LastLine):
+    on_space.worker = "leave('finished')\nsay('the hub is full. Nothing is lost: autotrain push run')\nsys.exit(3)"
     on_space.hub.fail("POST", "/api/models/jo/run/commit", 403, times=None)
-    assert on_space.run().exit_code == 3
+    assert on_space.run(push_checkpoints=True).exit_code == 3
     end = last_line()
     assert end and end.stage == FAILED and "forbids" in end.reason and "tried 2 times more" in end.reason
+    assert "lost with this machine's disk" in end.reason and "Nothing is lost" not in end.reason
+    assert "the branch checkpoints of jo/run is kept, and --resume goes on" in end.reason
+    assert end.reason in on_space.told[0]
+    assert on_space.stage == "PAUSED"
+
+
+def test_a_late_push_leaves_no_checkpoints_behind(on_space):
+    on_space.hub.add_repo("model", "jo/run", {"README.md": ""}, private=True)
+    on_space.hub.add_files("model", "jo/run", {"checkpoints/checkpoint-1/progress.json": "{}"}, revision="checkpoints")
+    on_space.worker = "leave('finished')\nsay('the hub is full')\nsys.exit(3)"
+    assert on_space.run(push_checkpoints=True).exit_code == 0
+    assert on_space.hub.repositories["model", "jo/run"].find("checkpoints") is None
+
+
+def test_a_machine_that_is_stopped_while_it_waits_to_push_says_so(
+    on_space, last_line: LastLine, monkeypatch: pytest.MonkeyPatch
+):
+    def stop(_: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(remote._push_again, "__defaults__", (stop,))
+    on_space.worker = "leave('finished')\nsay('the hub is full')\nsys.exit(3)"
+    assert on_space.run().exit_code == 143
+    end = last_line()
+    assert end and end.reason == "stopped from outside before the trained model was pushed: the hub is full"
+
+
+def test_a_worker_that_is_killed_is_told_of_and_the_space_paused(on_space, last_line: LastLine):
+    """As the system does where memory is short."""
+    on_space.worker = "leave('training')\nimport signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    assert on_space.run().exit_code == 137
+    end = last_line()
+    assert end and end.stage == FAILED and "SIGKILL" in end.reason and "memory" in end.reason
+    assert on_space.stage == "PAUSED" and "memory" in on_space.told[0]
+
+
+def test_a_fault_while_telling_doesnt_keep_a_space_from_its_pause(on_space, monkeypatch: pytest.MonkeyPatch):
+    def break_down(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(space, "tell", break_down)
+    with pytest.raises(ZeroDivisionError):
+        on_space.run()
+    assert on_space.stage == "PAUSED"
 
 
 def test_an_uploaded_data_set_is_read_from_its_files(machine):

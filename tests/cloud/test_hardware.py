@@ -51,6 +51,32 @@ def test_prices_are_dated_and_differ_by_what_runs():
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("spaces-t4", "spaces-t4-small"),
+        ("spaces-a100", "spaces-a100-large"),
+        ("spaces-h100", "spaces-a100-large"),
+        ("spaces-l4", "spaces-l4x1"),
+        ("spaces-l40s", "spaces-l40sx1"),
+        ("spaces-a10g", "spaces-a10g-small"),
+        ("spaces-A10G-larg", "spaces-a10g-large"),
+        ("spaces-a100-x4", "spaces-a100x4"),
+        ("space-t4-small", "spaces-t4-small"),
+        ("spaces-rtx-pro-6000", "jobs-rtx-pro-6000"),
+        ("job-h200x8", "jobs-h200x8"),
+    ],
+)
+def test_a_machine_half_said_is_never_taken_for_the_dearest_of_its_kind(written: str, meant: str):
+    assert f"did you mean '{meant}'?" in (backend_fault(written) or "")
+
+
+def test_an_unknown_name_of_a_cloud_that_isnt_used_gets_its_reason():
+    said = backend_fault("ep-aws-useast1-x") or ""
+    assert "no backend 'ep-aws-useast1-x'" in said and "Inference Endpoints serve models" in said
+    assert "the nearest that is: spaces-a100-large" in said and "did you mean" not in said
+
+
+@pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("spaces-t4-smal", "did you mean 'spaces-t4-small'"),

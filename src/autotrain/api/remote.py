@@ -23,12 +23,14 @@ from autotrain.cloud.environment import Handover, read_handover
 from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, end_line
 from autotrain.cloud.upload import fetch_data
 from autotrain.errors import AutoTrainError, HubError, Interrupted, PushError, TrainingError
+from autotrain.hub.checkpoints import checkpoint_branch, drop_checkpoints
 from autotrain.hub.client import account, endpoint, open_api, token_of
 from autotrain.hub.push import push_run
-from autotrain.hub.repo import target_of
+from autotrain.hub.repo import Target, target_of
 from autotrain.project import submit
 from autotrain.run_folder import STOPPED as OUT_OF_TIME
 from autotrain.run_folder import is_run, read_state
+from autotrain.trainers.clm.params import LLMTrainingParams
 
 # Where the files of an uploaded data set are laid down, beside the run's folder.
 DATA_FOLDER = "data-files"
@@ -106,19 +108,42 @@ def _push_again(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """The model is trained and lies on this machine alone: try to push it again, ever more rarely."""
-    reason = outcome.reason
+    reason = outcome.reason.partition(". Nothing is lost")[0]  # the worker doesn't know what its machine is
     for seconds in PUSH_AGAIN_SECONDS:
         log.error(f"{reason}\nthe model lies on this machine alone; trying again in {seconds / 60:.0f} min")
         watch.pushes(reason)
-        sleep(seconds)
         try:
-            token = token_of(handover.params.token)
-            push_run(folder, target_of(handover.params, account(open_api(token))), token)
+            sleep(seconds)
+            _push(handover.params, folder)
             return Outcome(outcome.job_id, 0)
         except HubError as problem:
             reason = str(problem)
+        except Interrupted as error:
+            raise Interrupted(
+                f"stopped from outside before the trained model was pushed: {reason}", signal.SIGTERM
+            ) from error
     tries = len(PUSH_AGAIN_SECONDS)
-    return Outcome(outcome.job_id, PushError.exit_code, f"{reason}; it was tried {tries} times more, for about an hour")
+    lost = f"{reason}; it was tried {tries} times more, for about an hour. The model is lost with this machine's disk"
+    return Outcome(outcome.job_id, PushError.exit_code, lost + _what_is_kept(handover.params))
+
+
+def _push(params: LLMTrainingParams, folder: Path) -> None:
+    """Raises HubError."""
+    token = token_of(params.token)
+    target = target_of(params, account(open_api(token)))
+    push_run(folder, target, token)
+    if params.push_checkpoints and not _is_out_of_time(folder):
+        drop_checkpoints(target, token)
+
+
+def _what_is_kept(params: LLMTrainingParams) -> str:
+    if not params.push_checkpoints:
+        return ""
+    branch = checkpoint_branch(Target(f"{params.username}/{params.project_name}", revision=params.hub_revision))
+    return (
+        f"; of its checkpoints, what got to the branch {branch} of {params.username}/{params.project_name} is kept, and "
+        "--resume goes on from there"
+    )
 
 
 def _end(handover: Handover, folder: Path, outcome: Outcome) -> End:
@@ -130,24 +155,31 @@ def _end(handover: Handover, folder: Path, outcome: Outcome) -> End:
         return End(FAILED, code, reason or f"the worker ended with exit code {code}")
     params, state = handover.params, read_state(folder)
     url = f"{endpoint()}/{params.username}/{params.project_name}"
-    if state and state.stage == OUT_OF_TIME:
+    if state and _is_out_of_time(folder):
         why = f"max_hours were over after step {state.step} of {state.total_steps}; --resume goes on from there"
         return End(STOPPED, 0, why, url)
     return End(FINISHED, 0, url=url)
+
+
+def _is_out_of_time(folder: Path) -> bool:
+    state = read_state(folder)
+    return state is not None and state.stage == OUT_OF_TIME
 
 
 def _leave_space(space_id: str, environment: Mapping[str, str], handover: Handover | None, end: End) -> Ended:
     """Tell on the Space how it ended, and pause it, unless a failed one is to stay or it is being stopped already."""
     api = open_api(token_of())
     project = handover.params.project_name if handover else environment.get("PROJECT_NAME", space_id)
-    space.tell(api, space_id, end, project, handover.run if handover else "")
-    if end.exit_code in _INTERRUPTED:
-        return Ended(end.exit_code)
-    if end.stage == FAILED and environment.get("PAUSE_ON_FAILURE", "1").strip().lower() in _NO:
-        log.notice(f"PAUSE_ON_FAILURE=0: the Space {space_id} is left running, and costs what it costs")
-        return Ended(end.exit_code, is_left_running=True)
-    space.pause(api, space_id)
-    return Ended(end.exit_code)
+    is_leaving = end.exit_code in _INTERRUPTED
+    stays = not is_leaving and end.stage == FAILED and environment.get("PAUSE_ON_FAILURE", "1").strip().lower() in _NO
+    try:
+        space.tell(api, space_id, end, project, handover.run if handover else "")
+    finally:
+        if stays:
+            log.notice(f"PAUSE_ON_FAILURE=0: the Space {space_id} is left running, and costs what it costs")
+        elif not is_leaving:
+            space.pause(api, space_id)
+    return Ended(end.exit_code, is_left_running=stays)
 
 
 @dataclass
@@ -184,7 +216,7 @@ def _terminable() -> Generator[None]:
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted("stopped from outside before it was trained", number)
+        raise Interrupted("stopped from outside", number)
 
     previous = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -32,11 +32,11 @@ def run(args: argparse.Namespace) -> int:
         return 1
     from autotrain.cloud.hardware import SPACE_FLAVORS, SPACES
     from autotrain.cloud.page_space import PageSpace
-    from autotrain.config.base import nearest
+    from autotrain.config.names import nearest_machine
 
     hardware = args.hardware.removeprefix(SPACES)
     if hardware not in SPACE_FLAVORS:
-        guess = nearest(hardware, SPACE_FLAVORS)
+        guess = nearest_machine(hardware, SPACE_FLAVORS)
         hint = f"did you mean {guess}?" if guess else f"there are {', '.join(SPACE_FLAVORS)}"
         raise ConfigError(f"--hardware: no Space's hardware '{args.hardware}'; {hint}")
     if args.name.count("/") > 1:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from autotrain.config.base import nearest
+from autotrain.config.names import nearest_machine
 from autotrain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def hardware_of(backend: str) -> Hardware:
     known = SPACE_FLAVORS if is_space(backend) else JOB_FLAVORS
     name = backend.removeprefix(start)
     if not backend.startswith(start) or name not in known:
-        guess = nearest(name, known)
+        guess = nearest_machine(name, known)
         hint = f"; did you mean '{start}{guess}'?" if guess else f"; there are {', '.join(start + one for one in known)}"
         raise ConfigError(f"backend: no machine '{backend}'{hint}")
     return HARDWARE[name]

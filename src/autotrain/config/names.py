@@ -1,5 +1,6 @@
 """The names that a config's task and backend may take."""
 
+import re
 from collections.abc import Iterable
 from types import MappingProxyType
 
@@ -87,6 +88,8 @@ _INSTEAD = MappingProxyType(
         "dgx-": "spaces-a100-large",
     }
 )
+# How many GPUs, at the end of a machine's name.
+_SIZE = re.compile(r"x\d+$")
 DOCUMENTED_BACKENDS = tuple(start + machine for start, machines in _MACHINES.items() for machine in machines)
 
 
@@ -104,12 +107,25 @@ def task_fault(task: str) -> str | None:
 def backend_fault(backend: str) -> str | None:
     """Why there is no such backend anywhere, or None.  A documented one may still be missing in this version."""
     available = tuple(declared_names("autotrain.backends"))
-    known = {*DOCUMENTED_BACKENDS, *available}
-    if backend in known:
+    if backend in available or backend in DOCUMENTED_BACKENDS:
         return None
-    guess = nearest(backend, known)
+    start = backend.lower().partition("-")[0] + "-"
+    if start in _NOT_USED:
+        return f"no backend '{backend}', and none of its kind in this version: {_why_not(start, backend)}"
+    guess = nearest_machine(backend, available)
     hint = f"; did you mean '{guess}'?" if guess else ""
     return f"no backend '{backend}'{hint}; available: {_shown(available)}"
+
+
+def nearest_machine(name: str, known: Iterable[str]) -> str | None:
+    """The machine of `known` that was most likely meant; unless a size is said, the first of its kind: the cheapest."""
+    known = list(known)
+    begun = next((one for one in known if name and one.startswith(name.lower())), None)
+    guess = begun or nearest(name, known)
+    if guess is None or _SIZE.search(name):
+        return guess
+    kind = _SIZE.sub("", guess)
+    return next(one for one in known if one.startswith(kind))
 
 
 def unavailable_backend(backend: str) -> str | None:
@@ -120,11 +136,12 @@ def unavailable_backend(backend: str) -> str | None:
     start = backend.partition("-")[0] + "-"
     if start not in _NOT_USED:
         return f"{backend} is not available in this version; use local (this machine); available: {_shown(available)}"
+    return f"{backend} is not available in this version: {_why_not(start, backend)}"
+
+
+def _why_not(start: str, backend: str) -> str:
     instead = _INSTEAD.get(backend, _INSTEAD[start])
-    return (
-        f"{backend} is not available in this version: {_NOT_USED[start]}; the nearest that is: {instead}, "
-        "or local (this machine)"
-    )
+    return f"{_NOT_USED[start]}; the nearest that is: {instead}, or local (this machine)"
 
 
 def _shown(backends: Iterable[str]) -> str:
