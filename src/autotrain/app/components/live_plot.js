@@ -233,7 +233,7 @@ export default {
       if (panel.format === "percent") return `${(value * 100).toFixed(1)} %`;
       if (panel.format === "bytes") return `${(value / 1e9).toFixed(2)} GB`;
       if (panel.format === "whole") return this.count(value);
-      if (value !== 0 && Math.abs(value) < 0.001) return Number(value.toPrecision(3)).toExponential();
+      if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e7)) return Number(value.toPrecision(3)).toExponential();
       return value.toLocaleString(this.texts.locale, { maximumSignificantDigits: 5 });
     },
     description(panel) {

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from autotrain.app.words import t
 
 EVAL = "eval_"
+ACCURACY = "rewards/accuracies"
 # What a row holds beside what is worth a curve.
 _NO_CURVES = frozenset({"step", "epoch", "tokens", "seconds", "eval_seconds"})
 _ONLY_TRAINING = frozenset({"learning_rate", "grad_norm", "tokens_per_second", "memory_bytes"})
@@ -96,6 +97,7 @@ def _panel(name: str, lines: Sequence[Line], metric: str = "") -> Panel:
     title = t(f"plot.{name}") if is_known else name
     if metric:
         kind = t("plot.validation") if metric.startswith(EVAL) else t("plot.training")
+        kind = "" if metric in _ONLY_TRAINING else kind
         part = _part(metric) if is_known and len(_PANELS[name]) > 1 else ""
         title = " – ".join(word for word in (title, part, kind) if word)
     hint = t(f"plot.{name}_hint") if is_known else t("plot.other_hint")

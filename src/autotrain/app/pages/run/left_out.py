@@ -1,0 +1,98 @@
+"""What of the data wasn't trained on, and why."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nicegui import ui
+
+from autotrain.app.components.table import row, table
+from autotrain.app.components.text import heading, paragraph
+from autotrain.app.feeds import RunFeed
+from autotrain.app.words import t, translated
+from autotrain.app.words.format import number
+
+_ROWS_A_PAGE = 25
+
+
+class LeftOut:
+    """Sums by reason, and the rows, a page at a time."""
+
+    def __init__(self, feed: RunFeed) -> None:
+        self._feed = feed
+        self._offset = 0
+        self._drawn: tuple[int, bool] = (-1, False)
+        self._sums = ui.element("div").classes("at-column")
+        self._table = ui.element("div").classes("at-column")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draws only if there are other rows than before."""
+        total = self._feed.left_out(0, 0).total
+        facts = self._feed.facts()
+        if (total, bool(facts)) == self._drawn:
+            return
+        self._drawn = (total, bool(facts))
+        self._sums.clear()
+        with self._sums:
+            _sums(facts.get("data") or {}, total)
+        self._draw()
+
+    def _draw(self) -> None:
+        page = self._feed.left_out(self._offset, _ROWS_A_PAGE)
+        self._table.clear()
+        if not page.rows:
+            return
+        with self._table:
+            with table(t("run.tab_left_out"), [t(f"run.row_{name}") for name in ("where", "what", "why")]):
+                for line in page.rows:
+                    row(_cells(line))
+            if page.total > _ROWS_A_PAGE:
+                self._pages(page.total)
+
+    def _pages(self, total: int) -> None:
+        with ui.element("div").classes("at-row"):
+            back = ui.button(t("run.previous_rows"), on_click=lambda: self._turn(-_ROWS_A_PAGE)).props("outline")
+            last = min(self._offset + _ROWS_A_PAGE, total)
+            ui.label(t("run.rows_shown", first=number(self._offset + 1), last=number(last), total=number(total)))
+            on = ui.button(t("run.next_rows"), on_click=lambda: self._turn(_ROWS_A_PAGE)).props("outline")
+            back.set_enabled(self._offset > 0)
+            on.set_enabled(last < total)
+
+    def _turn(self, by: int) -> None:
+        self._offset = max(0, self._offset + by)
+        self._draw()
+
+
+def _sums(data: Mapping[str, Any], total: int) -> None:
+    """data: of run.json, by split; {} before it is written."""
+    if not total and not data:
+        paragraph(t("run.left_out_later")).classes("at-muted")
+    for split, counts in data.items():
+        if not isinstance(counts, Mapping) or "rows_in" not in counts:
+            continue
+        with ui.element("section").classes("at-card"):
+            heading(t("run.split_train") if split == "train" else t("run.split_valid"), level=3)
+            paragraph(t("run.rows_used", used=number(counts["rows_out"]), rows=number(counts["rows_in"])))
+            if counts["rows_cut"]:
+                paragraph(t("run.rows_cut", rows=number(counts["rows_cut"]), tokens=number(counts["tokens_cut"])))
+            if counts["left_out"]:
+                with ui.element("ul").classes("at-run-reasons"):
+                    for reason, count in counts["left_out"].items():
+                        with ui.element("li"):
+                            ui.label(f"{number(count)} × {reason_of(reason)}")
+    if data and not total:
+        paragraph(t("run.nothing_left_out")).classes("at-good")
+
+
+def _cells(line: Mapping[str, Any]) -> tuple[str, str, str]:
+    where = t("run.row_at", file=str(line.get("file", "")).rpartition("/")[2], line=line.get("line", "?"))
+    if line.get("what") == "cut":
+        why = t("run.cut_row", kept=number(line.get("tokens_kept", 0)), cut=number(line.get("tokens_cut", 0)))
+        return where, t("run.is_cut"), why
+    reason, detail = reason_of(str(line.get("reason", ""))), str(line.get("detail", ""))
+    return where, t("run.is_left_out"), f"{reason} – {detail}" if detail else reason
+
+
+def reason_of(reason: str) -> str:
+    """The data's reason in the reader's language."""
+    return translated(f"run.reason_{reason.replace(' ', '_')}") or reason

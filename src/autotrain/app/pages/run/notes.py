@@ -1,0 +1,24 @@
+"""The user's own words about the run."""
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from autotrain.app.feeds import RunView
+from autotrain.app.state import AppState
+from autotrain.app.words import t
+from autotrain.errors import AutoTrainError
+
+
+def notes_field(state: AppState, view: RunView) -> None:
+    """Kept when the field is left."""
+    field = ui.textarea(t("run.notes"), value=view.notes).props("autogrow rows=1 maxlength=2000").classes("at-run-notes")
+    saved = ui.label().classes("at-muted at-small").props("role=status")
+
+    async def keep(_: GenericEventArguments) -> None:
+        try:
+            await state.queue.note(view.number, field.value or "")
+            saved.text = t("run.noted")
+        except AutoTrainError as problem:
+            saved.text = str(problem)
+
+    field.on("blur", keep)
