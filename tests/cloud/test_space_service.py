@@ -7,7 +7,7 @@ from hub_double import HubDouble
 
 from autotrain import log
 from autotrain.cloud.environment import RUN
-from autotrain.cloud.report import FAILED, FINISHED, End, discussion_text, discussion_title
+from autotrain.cloud.report import FAILED, FINISHED, End, discussion_text, discussion_title, end_line
 from autotrain.cloud.service import Service, open_service
 from autotrain.cloud.space_service import SpaceService
 from autotrain.errors import HubError
@@ -82,6 +82,23 @@ def test_a_discussion_on_an_earlier_run_tells_nothing_of_this_one(space, service
     end = End(FINISHED, 0)
     open_api("hf_nils").create_discussion(SPACE, discussion_title(end, "9999"), description="", repo_type="space")
     space.set_stage("PAUSED")
+    assert service.state(SPACE).stage == "stopped"
+
+
+@pytest.mark.parametrize("end", [End(FINISHED, 0), End(FAILED, 2, "no column 'prompt'")])
+def test_where_no_discussion_could_be_opened_the_last_line_tells(space, service: Service, end: End):
+    space.set_stage("RUNNING")
+    space.log("step 1/1  loss 2.0")
+    space.log(end_line(end, "0a1b"))
+    space.set_stage("PAUSED")
+    assert (service.state(SPACE).stage, service.state(SPACE).detail) == (end.stage, end.reason)
+    space.variables[RUN] = "9999"  # and the log is still that of the run before
+    assert service.state(SPACE).stage == "stopped"
+
+
+def test_a_paused_space_whose_log_cant_be_had_is_stopped(hub: HubDouble, space, service: Service):
+    space.set_stage("PAUSED")
+    hub.fail("GET", "/logs/run", status=404, times=None)
     assert service.state(SPACE).stage == "stopped"
 
 

@@ -62,7 +62,7 @@ def run_here(environment: Mapping[str, str], watch: Watch) -> Ended:
         log.error(end.reason)
     elif end.reason:
         log.notice(end.reason)
-    sys.stdout.write(log.mask(end_line(end)) + "\n")
+    sys.stdout.write(log.mask(end_line(end, handover.run if handover else "")) + "\n")
     sys.stdout.flush()
     space_id = environment.get("SPACE_ID")
     return _leave_space(space_id, environment, handover, end) if space_id else Ended(end.exit_code)

@@ -102,7 +102,7 @@ def hourly_price(backend: str) -> float | None:
 
 
 def live_price(api: "HfApi", backend: str) -> float | None:
-    """USD per hour as the hub says now, or None if it doesn't.  Raises what the client raises."""
+    """USD per hour as the hub says now, or None if it doesn't say.  Raises what the client raises."""
     offers = api.list_spaces_hardware() if is_space(backend) else api.list_jobs_hardware()
     name = hardware_of(backend).name
     offer = next((one for one in offers if one.name == name), None)

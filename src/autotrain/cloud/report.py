@@ -29,21 +29,22 @@ class End:
     url: str = ""
 
 
-def end_line(end: End) -> str:
-    """The line that ends a run's log, without a line end."""
-    return _END_OF_LOG + json.dumps(asdict(end), ensure_ascii=False)
+def end_line(end: End, run: str = "") -> str:
+    """The line that ends the log of the run with the id `run`, without a line end."""
+    return _END_OF_LOG + json.dumps({**asdict(end), "run": run}, ensure_ascii=False)
 
 
-def read_end_line(line: str) -> End | None:
-    """What `end_line` wrote, or None if `line` isn't such a line."""
+def read_end_line(line: str, run: str | None = None) -> End | None:
+    """What `end_line` wrote, or None if `line` isn't such a line, or if it is one of another run than `run`."""
     _, marker, text = line.partition(_END_OF_LOG)
     if not marker:
         return None
     try:
-        end = End(**json.loads(text))
-    except (ValueError, TypeError):
+        said = json.loads(text)
+        told_run, end = said.pop("run", ""), End(**said)
+    except (ValueError, TypeError, AttributeError):
         return None
-    return end if end.stage in _TITLES else None
+    return end if end.stage in _TITLES and run in (None, told_run) else None
 
 
 def discussion_title(end: End, run: str) -> str:

@@ -1,13 +1,15 @@
 """Spaces as a service: a run is a Space, and a discussion on it tells how it ended."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from autotrain import log
 from autotrain.cloud import environment
-from autotrain.cloud.report import read_discussion_reason, read_discussion_title
+from autotrain.cloud.report import End, read_discussion_reason, read_discussion_title, read_end_line
 from autotrain.cloud.service import FAILED, GONE, RUNNING, STARTING, STOPPED, CloudState
 from autotrain.cloud.stream import POLL_SECONDS, follow_lines
+from autotrain.errors import HubError
 from autotrain.hub.client import explained
 
 if TYPE_CHECKING:
@@ -76,31 +78,41 @@ class SpaceService:
             return CloudState(GONE, "the Space is being deleted", url)
         if stage in ("BUILD_ERROR", "CONFIG_ERROR"):
             return CloudState(FAILED, self._what_broke(stage, runtime), url)
-        told = self._told(job_id)
+        variable = self._api.get_space_variables(job_id).get(environment.RUN)
+        run = variable.value if variable else ""
+        told = self._told(job_id, run) if run else None
         if told:
             return CloudState(*told, url)
         if stage == "RUNTIME_ERROR":
             return CloudState(FAILED, self._what_broke(stage, runtime), url)
         if stage == "RUNNING":
             return CloudState(RUNNING, "", url)
+        end = self._end(job_id, run) if run else None
+        if end:
+            return CloudState(end.stage, log.mask(end.reason), url)
         return CloudState(STOPPED, f"the Space is {stage.lower()}", url)
 
     def _what_broke(self, stage: str, runtime: "SpaceRuntime") -> str:
         message = str(runtime.raw.get("errorMessage") or "")
         return _BROKEN[stage] + (f": {log.mask(message)}" if message else "; its log says why")
 
-    def _told(self, job_id: str) -> tuple[str, str] | None:
-        """Stage and reason that a discussion tells of the Space's present run, or None."""
-        run = self._api.get_space_variables(job_id).get(environment.RUN)
-        if run is None:
-            return None
+    def _told(self, job_id: str, run: str) -> tuple[str, str] | None:
+        """Stage and reason that a discussion tells of the run with the id `run`, or None."""
         for discussion in self._api.get_repo_discussions(job_id, repo_type="space"):
-            stage = read_discussion_title(discussion.title, run.value)
+            stage = read_discussion_title(discussion.title, run)
             if stage:
                 details = self._api.get_discussion_details(job_id, discussion.num, repo_type="space")
                 texts = [text for event in details.events if (text := getattr(event, "content", None))]
                 return stage, read_discussion_reason(texts[0]) if texts else ""
         return None
+
+    def _end(self, job_id: str, run: str) -> End | None:
+        """What the log's last line tells of `run`, for where no discussion could be opened; None without such a log."""
+        try:
+            last = deque(self._lines(job_id, build=False, follow=False), maxlen=1)
+        except HubError:
+            return None
+        return read_end_line(last[0], run) if last else None
 
     def _lines(self, job_id: str, *, build: bool, follow: bool) -> Iterable[str]:
         with explained(f"the log of the Space {job_id}"):
