@@ -16,7 +16,7 @@ from autotrain.runs import Seen, forget, list_runs, note_seen, register, registe
 from autotrain.runs.names import find_entry
 from autotrain.runs.processes import birth_of, find_worker
 from autotrain.runs.registry import entries
-from autotrain.runs.stages import last_loss
+from autotrain.runs.stages import last_logged
 
 DEAD = 2**22 - 3  # a process id that no process of a test machine has
 
@@ -95,9 +95,20 @@ def test_a_run_in_the_background_that_was_refused_says_why(tmp_path: Path):
     assert (run.stage, run.reason) == ("failed", "no column 'x'")
 
 
-def test_a_deleted_folder_is_gone(tmp_path: Path):
+def test_a_deleted_folder_is_gone_and_a_moved_one_known_by_where_it_is_now(tmp_path: Path):
     register("a", tmp_path / "a", "local", DEAD)
-    assert list_runs()[0].stage == "gone"
+    (run,) = list_runs()
+    assert run.stage == "gone" and "a moved one is known by its new folder" in run.reason
+
+
+def test_step_and_loss_are_of_the_same_moment(tmp_path: Path):
+    """state.json is written every few seconds; metrics.jsonl at each logged step, or more rarely."""
+    folder = make_run(tmp_path / "a")
+    register("a", folder, "local", DEAD)
+    (folder / "metrics.jsonl").write_text('{"step": 7, "loss": 1.5}\n{"step": 7, "eval_loss": 3}\n')
+    assert (list_runs()[0].step, list_runs()[0].loss) == (7, 1.5)
+    (folder / "metrics.jsonl").write_text('{"step": 2, "loss": 1.5}\n[1]\n{"loss": 1}\n')
+    assert (list_runs()[0].step, list_runs()[0].loss) == (4, 1.5)
 
 
 def test_a_folder_has_one_entry_and_the_latest_comes_first(tmp_path: Path):
@@ -143,7 +154,7 @@ def test_a_running_worker_is_known_by_its_command():
 
 
 def test_there_is_no_loss_before_the_first_step(tmp_path: Path):
-    assert last_loss(tmp_path) is None
+    assert last_logged(tmp_path) is None
 
 
 def test_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch):
@@ -175,8 +186,20 @@ def test_a_run_is_found_by_number_name_and_folder(tmp_path: Path, monkeypatch: p
 def test_a_name_of_several_runs_is_refused_with_their_numbers(tmp_path: Path):
     for place in ("x", "y"):
         register("a", tmp_path / place / "a", "local", DEAD)
-    with pytest.raises(RunFolderError, match=r"2 runs are named a; give the number: 2 in .*y/a; 1 in .*x/a"):
+    with pytest.raises(RunFolderError, match=r"a may be any of 2 runs; give the number: 2 \(a\) in .*y/a; 1 \(a\) in .*x/a"):
         find_entry("a")
+
+
+def test_a_name_that_is_another_runs_number_is_refused_and_its_folder_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`runs rm 2 --folder --yes` must not delete a run that nobody meant."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("2", "a"):
+        register(name, tmp_path / name, "local", DEAD)
+    with pytest.raises(RunFolderError, match=r"2 may be any of 2 runs; give the folder: 2 \(a\) in .*/a; 1 \(2\) in .*/2"):
+        find_entry("2")
+    assert [find_entry(said).id for said in ("./2", "1", "a")] == [1, 1, 2]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path: Path):

@@ -6,7 +6,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _LOGGER = logging.getLogger("autotrain")
 _TOKEN_PATTERN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
@@ -31,11 +31,15 @@ def mask(text: str) -> str:
 
 
 class _StandardError(logging.Handler):
-    """Writes to sys.stderr as it is at that moment: a progress bar on the terminal replaces it."""
+    """Writes to sys.stderr as it is at that moment: a progress bar on the terminal replaces it.
+
+    That nobody reads it any more (a closed terminal, a pipe whose reader has left) is no fault of what is going on.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(self.format(record) + "\n")
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
 
 
 class _Early(logging.Handler):

@@ -58,11 +58,12 @@ def status(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
-def launch(folder: Path, *, stubborn: bool = False) -> "tuple[subprocess.Popen[bytes], int]":
+def launch(folder: Path, *, stubborn: bool = False, nohup: bool = False) -> "tuple[subprocess.Popen[bytes], int]":
     """The launcher, and the worker's process id once it's ready."""
     (folder / "worker.py").write_text(f"STUBBORN = {stubborn}\n{WORKER}")
     # In a group of its own and in our session, as a shell starts it: a group without a parent there can't be paused.
-    process = subprocess.Popen([sys.executable, "-c", LAUNCHER], cwd=folder, process_group=0)
+    command = [*(["nohup"] if nohup else []), sys.executable, "-c", LAUNCHER]
+    process = subprocess.Popen(command, cwd=folder, process_group=0, stdin=subprocess.DEVNULL)
     ready = folder / "ready.txt"
     assert eventually(lambda: ready.exists() and ready.read_text() != "")
     return process, int(ready.read_text())
@@ -112,6 +113,37 @@ def test_a_paused_run_that_is_stopped_saves(tmp_path: Path):
     os.killpg(launcher.pid, signal.SIGTSTP)
     assert eventually(lambda: status(launcher.pid) == status(worker) == "T")
     launcher.send_signal(signal.SIGTERM)  # what a shell's kill does: this, then SIGCONT
+    launcher.send_signal(signal.SIGCONT)
+    assert launcher.wait(20) == 143
+    assert (tmp_path / "saved.txt").exists()
+
+
+@pytest.mark.parametrize("before", [(), (signal.SIGINT,)])
+def test_a_closed_terminal_lets_the_worker_save_even_when_it_was_saving_already(tmp_path: Path, before: tuple[int, ...]):
+    launcher, _ = launch(tmp_path)
+    for number in (*before, signal.SIGHUP, signal.SIGHUP):
+        launcher.send_signal(number)
+        assert eventually((tmp_path / "signals.txt").exists)
+    assert launcher.wait(20) == 128 + (before[0] if before else signal.SIGTERM)
+    assert (tmp_path / "saved.txt").exists()
+    assert (tmp_path / "signals.txt").read_text().endswith(" 1")  # asked once
+
+
+def test_under_nohup_a_closed_terminal_is_nothing(tmp_path: Path):
+    process = launch(tmp_path, nohup=True)[0]
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None and not (tmp_path / "signals.txt").exists()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 143
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_terminal_that_is_closed_while_a_run_is_paused_lets_it_save(tmp_path: Path):
+    launcher, worker = launch(tmp_path)
+    os.killpg(launcher.pid, signal.SIGTSTP)
+    assert eventually(lambda: status(launcher.pid) == status(worker) == "T")
+    launcher.send_signal(signal.SIGHUP)  # as a shell does to its stopped jobs: this, then SIGCONT
     launcher.send_signal(signal.SIGCONT)
     assert launcher.wait(20) == 143
     assert (tmp_path / "saved.txt").exists()

@@ -90,8 +90,23 @@ def test_interruption_is_raised_with_its_code(stand_in: StandIn, ending: str):
 
 def test_a_worker_killed_by_the_system_is_a_failure(stand_in: StandIn):
     stand_in("import os\nos.kill(os.getpid(), 9)\n")
-    with pytest.raises(TrainingError, match="137"):
+    with pytest.raises(TrainingError, match=r"137.*SIGKILL.*for want of memory"):
         AutoTrainProject(params()).create()
+
+
+def test_a_worker_that_was_killed_is_told_of_with_the_command_that_goes_on(
+    stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    from autotrain import log
+
+    log.start_logging()
+    state = json.dumps({"stage": "training", "step": 3, "total_steps": 9, "pid": 1, "heartbeat": 0.0})
+    write = f"pathlib.Path('run/state.json').write_text({state!r})"
+    stand_in(f"import os, pathlib\npathlib.Path('run').mkdir()\n{write}\nos.kill(os.getpid(), 9)\n")
+    with pytest.raises(TrainingError):
+        AutoTrainProject(params()).create()
+    said = capsys.readouterr().err
+    assert "error: the worker was ended by force (SIGKILL)" in said and "go on: autotrain runs resume 1" in said
 
 
 def test_local_ui_returns_while_the_worker_runs_and_keeps_its_output(stand_in: StandIn, tmp_path: Path):

@@ -100,6 +100,35 @@ def test_a_paused_worker_is_woken_to_save(start: Start, tmp_path: Path):
     assert (tmp_path / "saved.txt").exists()
 
 
+def test_a_paused_launcher_is_woken_to_leave_with_its_worker(tmp_path: Path):
+    """After Ctrl-Z both are paused; a launcher that stays so would be a stopped job of the shell for ever."""
+    program = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {WORKER!r}, 'obedient']) and 7)"
+    launcher = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, process_group=0)
+    root = find_process(launcher.pid)
+    assert root and eventually(lambda: (tmp_path / "ready.txt").exists() and len(belonging_to(root)) == 5)
+    (worker,) = [one for one in belonging_to(root).values() if one.parent == launcher.pid]
+    os.killpg(launcher.pid, signal.SIGSTOP)
+    entry = Entry(1, "run", tmp_path / "run", 0.0, "local", worker.pid, birth_of(worker.pid))
+    assert stop(entry, grace_seconds=30)
+    assert launcher.wait(30) == 7 and (tmp_path / "saved.txt").exists()
+
+
+def test_after_a_stop_by_force_nobody_holds_the_folder(tmp_path: Path):
+    """The threads of a process that is killed leave one by one, and its lock goes with the last."""
+    program = (
+        "import sys, threading, time; from pathlib import Path; from autotrain.run_folder import claim\n"
+        "run = claim(Path('run'), resume=False, overwrite=False); run.set_state('training', 1, 9)\n"
+        "[threading.Thread(target=lambda: time.sleep(100), daemon=True).start() for _ in range(50)]\n"
+        "Path('ready.txt').touch(); time.sleep(100)"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, process_group=0)
+    assert eventually((tmp_path / "ready.txt").exists)
+    entry = Entry(1, "run", tmp_path / "run", 0.0, "local", worker.pid, birth_of(worker.pid))
+    assert not stop(entry, grace_seconds=0)
+    assert look_at(entry).stage == "stopped"
+    worker.wait()
+
+
 def test_what_a_worker_left_behind_belongs_to_it_and_nobody_else_does(start: Start):
     entry = start("obedient")
     root = find_process(entry.pid)

@@ -38,29 +38,45 @@ def wait_for(process: "subprocess.Popen[bytes]") -> int:
     """Wait for the worker and return its exit code, 128 + n if signal n ended it.
 
     The first SIGINT or SIGTERM is passed on, and the worker saves and leaves; the second ends it at once.
+    A closed terminal (SIGHUP) asks it to save and leave too, and never more than that, unless we run under nohup.
     Ctrl-Z pauses both, and both go on together.
     """
-    with _forwarding(process):
+    ending = _Ending(process)
+    with _forwarding(process, ending):
         code = process.wait()
     return code if code >= 0 else 128 - code
 
 
+class _Ending:
+    """What has been done to end a worker.  Its methods are signal handlers."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self._num_asked = 0
+        self._has_hung_up = False
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        self._num_asked += 1
+        if self._process.returncode is not None:
+            return
+        if self._num_asked > 1:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            return
+        if not self._has_hung_up:
+            self._process.send_signal(number)
+        log.info("stopping: the worker saves its state; once more ends it at once, without saving")
+
+    def hang_up(self, number: int, frame: FrameType | None) -> None:
+        if not self._num_asked and not self._has_hung_up and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+        self._has_hung_up = True
+
+
 @contextmanager
-def _forwarding(process: "subprocess.Popen[bytes]") -> Generator[None]:
+def _forwarding(process: "subprocess.Popen[bytes]", ending: _Ending) -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread receives signals
         return
-    received: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if process.returncode is not None:
-            return
-        if len(received) == 1:
-            process.send_signal(number)
-            log.info("stopping: the worker saves its state; once more ends it at once, without saving")
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
 
     def pause(number: int, frame: FrameType | None) -> None:
         _send_to_group(process, signal.SIGSTOP)
@@ -69,9 +85,11 @@ def _forwarding(process: "subprocess.Popen[bytes]") -> Generator[None]:
         signal.signal(signal.SIGTSTP, pause)
         _send_to_group(process, signal.SIGCONT)
 
-    previous = {number: signal.signal(number, forward) for number in _FORWARDED}
-    if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:  # a shell without job control may have it ignored
-        previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, pause)
+    previous = {number: signal.signal(number, ending.ask) for number in _FORWARDED}
+    # What a shell (nohup, or one without job control) has ignored stays so.
+    for number, handler in ((signal.SIGHUP, ending.hang_up), (signal.SIGTSTP, pause)):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            previous[number] = signal.signal(number, handler)
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,11 @@ def run_worker(entry: str, job: Job, options: Sequence[str] = (), *, backend: st
         exit_code = wait_for(process)
         if entry_id is not None and not is_run(job.folder):
             forget(entry_id)  # refused before it began
-        return Outcome(process.pid, exit_code, _read_reason(reason_file))
+        reason = _read_reason(reason_file)
+        if not reason and process.returncode < 0:
+            reason = _ended_by(-process.returncode)
+            log.error(reason + _go_on(job.folder, entry_id))
+        return Outcome(process.pid, exit_code, reason)
     finally:
         file.unlink(missing_ok=True)
         reason_file.unlink(missing_ok=True)
@@ -125,6 +130,22 @@ def _read_reason(file: Path) -> str:
         return file.read_text(encoding="utf-8").strip()
     except OSError:
         return ""  # all went well, or the worker was ended by force
+
+
+def _ended_by(number: int) -> str:
+    """Why a worker said nothing."""
+    if number == signal.SIGKILL:
+        return (
+            "the worker was ended by force (SIGKILL): somebody did so, or the system, for want of memory; a smaller "
+            "batch_size or block_size needs less"
+        )
+    return f"the worker was ended by {signal.Signals(number).name} and could save nothing"
+
+
+def _go_on(folder: Path, number: int | None) -> str:
+    if not is_run(folder):
+        return ""
+    return "; --resume goes on" if number is None else f"; go on: autotrain runs resume {number}"
 
 
 def _folder(name: str) -> Path:

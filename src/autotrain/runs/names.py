@@ -23,19 +23,18 @@ def find_entry(said: str) -> Entry:
     if not found:
         raise RunFolderError(_not_found(said, known))
     if len(found) > 1:
-        several = "; ".join(f"{one.id} in {one.cloud.url if one.cloud else one.folder}" for one in found)
-        raise RunFolderError(f"{len(found)} runs are named {said}; give the number: {several}")
+        several = "; ".join(f"{one.id} ({one.name}) in {one.cloud.url if one.cloud else one.folder}" for one in found)
+        how = "the folder" if any(str(one.id) == said for one in found) else "the number"
+        raise RunFolderError(f"{said} may be any of {len(found)} runs; give {how}: {several}")
     return found[0]
 
 
 def _named(said: str, known: Sequence[Entry]) -> list[Entry]:
-    """By number, else by name, else by folder."""
+    """By number or name, else by folder.  A number that is also another run's name names both."""
     folder = Path(said).expanduser().absolute()
-    return (
-        [one for one in known if str(one.id) == said]
-        or [one for one in known if one.name == said]
-        or [one for one in known if one.folder == folder and not one.cloud]
-    )
+    return [one for one in known if said in (str(one.id), one.name)] or [
+        one for one in known if one.folder == folder and not one.cloud
+    ]
 
 
 def _not_found(said: str, known: Sequence[Entry]) -> str:

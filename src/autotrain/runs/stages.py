@@ -17,6 +17,7 @@ LIVE = (WAITING, STARTING, TRAINING, FINISHING, PAUSED, RUNNING)
 RESUMABLE = (STOPPED, "interrupted", FAILED)
 
 _TAIL_BYTES = 64_000
+_AWAY = "there is no run in its folder (any more): it was deleted, moved or renamed; a moved one is known by its new folder"
 _SILENT = "its worker ended without saying why: it was killed, or the machine went down"
 
 
@@ -63,7 +64,8 @@ def look_at(entry: Entry) -> Run:
     reason = "" if stage in LIVE else _reason(entry, state)
     if state is None:
         return Run(entry, stage, reason=reason)
-    return Run(entry, stage, state.step, state.total_steps, last_loss(entry.folder), reason, state.heartbeat)
+    step, loss = last_logged(entry.folder) or (0, None)  # state.json is written every few seconds, this at each logged step
+    return Run(entry, stage, max(step, state.step), state.total_steps, loss, reason, state.heartbeat)
 
 
 def worker_of(entry: Entry) -> Process | None:
@@ -80,24 +82,24 @@ def worker_of(entry: Entry) -> Process | None:
     return worker
 
 
-def last_loss(folder: Path) -> float | None:
-    """The training loss that the run in `folder` logged last, or None."""
+def last_logged(folder: Path) -> tuple[int, float] | None:
+    """Step and training loss that the run in `folder` logged last, or None."""
     try:
         with (folder / METRICS_FILE).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = file.read().decode("utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    return next((loss for line in reversed(lines) if (loss := _loss(line)) is not None), None)
+    return next((found for line in reversed(lines) if (found := _step_and_loss(line)) is not None), None)
 
 
-def _loss(line: str) -> float | None:
+def _step_and_loss(line: str) -> tuple[int, float] | None:
     try:
         row = json.loads(line)
     except ValueError:
         return None  # cut by the tail, or still being written
-    loss = row.get("loss") if isinstance(row, dict) else None
-    return float(loss) if isinstance(loss, int | float) else None
+    step, loss = (row.get("step"), row.get("loss")) if isinstance(row, dict) else (None, None)
+    return (step, float(loss)) if isinstance(step, int) and isinstance(loss, int | float) else None
 
 
 def _stage(entry: Entry, state: RunState | None, worker: Process | None) -> str:
@@ -122,8 +124,10 @@ def _stage_without_state(entry: Entry, worker: Process | None) -> str:
 
 def _reason(entry: Entry, state: RunState | None) -> str:
     said = _said(entry)
-    if said or state is None:
+    if said:
         return said
+    if state is None:
+        return _SILENT if is_run(entry.folder) else _AWAY
     if state.stage in (TRAINING, FINISHING):
         return _SILENT
     return "max_hours were over; the model so far was written" if state.stage == STOPPED else state.message

@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping
 
 from autotrain.errors import RunFolderError, TrainingError
-from autotrain.runs.processes import Process, belonging_to, is_there, kill_all, send
+from autotrain.run_folder import is_held
+from autotrain.runs.processes import Process, belonging_to, find_process, is_there, kill_all, send
 from autotrain.runs.registry import Entry
 from autotrain.runs.stages import worker_of
 
@@ -25,18 +26,28 @@ def stop(entry: Entry, grace_seconds: float) -> bool:
         raise RunFolderError(
             f"{entry.name}: its worker isn't on this machine, or in another container, or somebody else's; stop it there"
         )
-    known = belonging_to(worker)
+    known, launcher = belonging_to(worker), find_process(worker.parent)
     try:
         if grace_seconds > 0:
             known = _let_leave(worker, known, grace_seconds)
         has_left = not is_there(worker)
         left = kill_all(worker, known)
+        if launcher and launcher.is_paused:
+            send(launcher, signal.SIGCONT)  # paused with its worker: it sees that this has left, and leaves too
     except PermissionError as problem:
         raise RunFolderError(f"{entry.name}: process {worker.pid} is somebody else's; ask them to stop it") from problem
     if left:
         numbers = ", ".join(str(pid) for pid in left)
         raise TrainingError(f"{entry.name}: the system can't end process {numbers}; it waits for a device or a disk")
+    _wait_for_release(entry)
     return has_left
+
+
+def _wait_for_release(entry: Entry) -> None:
+    """Until nobody holds the folder: of a process that was ended, threads may still be leaving."""
+    end = time.monotonic() + _CHILDREN_SECONDS
+    while is_held(entry.folder) and time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)
 
 
 def _let_leave(worker: Process, known: Mapping[int, Process], grace_seconds: float) -> Mapping[int, Process]:

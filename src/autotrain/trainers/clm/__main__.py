@@ -24,6 +24,7 @@ from autotrain.errors import REASON_FILE_VARIABLE, AutoTrainError, ConfigError
 from autotrain.hub.look import check_models
 from autotrain.run_folder import FINISHED, check_free, read_state
 from autotrain.trainers.clm.params import LLMTrainingParams
+from autotrain.trainers.clm.streams import outlive_readers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,4 +143,6 @@ def read_params(path: Path) -> LLMTrainingParams:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["train"]:
+        outlive_readers()
     sys.exit(main())
