@@ -1,6 +1,7 @@
 """What tests of the page share: settings in an empty folder, and the guarded API without pages."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -53,3 +54,16 @@ def client_of() -> Iterator[Clients]:
 @pytest.fixture
 def api(state: AppState, client_of: Clients) -> TestClient:
     return client_of(state)
+
+
+@pytest.fixture
+def worker_double(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Runs are done by `worker_double.py`, which trains nothing; the workspace holds a folder of data to name."""
+    (settings.workspace / "data").mkdir()
+    (settings.workspace / "data" / "train.jsonl").write_text('{"text": "one"}\n')
+    program = str(Path(__file__).parent / "worker_double.py")
+
+    def command(entry: str, parameters_file: str, options: Sequence[str] = ()) -> list[str]:
+        return [sys.executable, program, entry, "--training_config", parameters_file, *options]
+
+    monkeypatch.setattr("autotrain.backends.local.worker_command", command)

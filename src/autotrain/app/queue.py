@@ -24,7 +24,7 @@ from autotrain.errors import ConfigError, RunFolderError
 from autotrain.project import prepare
 from autotrain.runs import Entry, Run, look_at
 from autotrain.runs.parameters import parameters_to_resume, raw_parameters
-from autotrain.runs.registry import entries, find, note
+from autotrain.runs.registry import entries, get, note
 from autotrain.runs.removal import check_removable, remove_entry, remove_folder
 from autotrain.runs.stages import RESUMABLE, WAITING
 from autotrain.runs.waiting import LAUNCHING, claim, enqueue, give_back, take_out, waiting
@@ -142,10 +142,10 @@ class Queue:
         """Keep the user's own words about a run."""
         if len(text) > MAX_NOTE:
             raise ConfigError(f"a note has at most {MAX_NOTE:,} characters (this has {len(text):,})")
-        await asyncio.to_thread(note, (await asyncio.to_thread(_entry, number)).id, log.mask(text.strip()))
+        await asyncio.to_thread(note, (await asyncio.to_thread(get, number)).id, log.mask(text.strip()))
 
     def _resume(self, number: int, token: SecretStr | None) -> int:
-        run = _now(_entry(number), token)
+        run = _now(get(number), token)
         entry = run.entry
         if run.stage not in RESUMABLE:
             raise RunFolderError(f"{entry.name} is {run.stage}: there is nothing to resume")
@@ -202,17 +202,10 @@ class Queue:
             threading.Thread(target=launch, args=(entry, token), name=f"start-{entry.id}", daemon=True).start()
 
 
-def _entry(number: int) -> Entry:
-    found = find(number)
-    if found is None:
-        raise RunFolderError(f"there's no run {number} (any more)")
-    return found
-
-
 async def _begun_or_waiting(number: int) -> Entry:
     """The run, not between the two: then it can't be told anything.  Raises RunFolderError."""
     end = time.monotonic() + _LAUNCH_SECONDS
-    while (entry := await asyncio.to_thread(_entry, number)).queued and entry.queued.stage == LAUNCHING:
+    while (entry := await asyncio.to_thread(get, number)).queued and entry.queued.stage == LAUNCHING:
         if time.monotonic() > end:
             raise RunFolderError(f"{entry.name} is just being started; stop it in a moment")
         await asyncio.sleep(0.05)
@@ -224,7 +217,7 @@ def _now(entry: Entry, token: SecretStr | None) -> Run:
 
 
 def _remove(number: int, with_folder: bool, token: SecretStr | None) -> None:
-    entry = _entry(number)
+    entry = get(number)
     if _now(entry, token).is_live:
         raise RunFolderError(f"{entry.name} is running or waits; stop it first")
     if with_folder and entry.cloud:

@@ -41,9 +41,14 @@ def is_address(source: str) -> bool:
 def read_document(source: str) -> Document:
     """Read a config.  Raises ConfigError for what can't be had, isn't YAML or JSON, or isn't a mapping."""
     text = _decode(_fetch(source) if is_address(source) else _open(source), source)
+    is_json = not is_address(source) and Path(source).suffix.lower() == ".json"
+    return parse_document(text, source, is_json=is_json)
+
+
+def parse_document(text: str, source: str, *, is_json: bool = False) -> Document:
+    """A config's text, YAML or JSON.  Raises ConfigError as `read_document`."""
     if text.lstrip()[:1] == "<":
         raise ConfigError(f"{source}: this is a web page, not a config; give the address of the raw file")
-    is_json = not is_address(source) and Path(source).suffix.lower() == ".json"
     values, lines = _parse_json(text, source) if is_json else _parse_yaml(text, source)
     if values is None:
         raise ConfigError(f"{source}: the file is empty; it needs at least task, base_model, project_name and data.path")

@@ -90,6 +90,15 @@ class Config:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a config.  key: in full (`data.path`), "" for the whole.  line: where it stands, if known."""
+
+    key: str
+    text: str
+    line: int | None = None
+
+
 def load_config(source: str, *, dry_run: bool = False, environment: Mapping[str, str] | None = None) -> Config:
     """Read a config from a file or address.  Raises ConfigError, one for all faults."""
     return interpret(read_document(source), dry_run=dry_run, environment=os.environ if environment is None else environment)
@@ -97,6 +106,22 @@ def load_config(source: str, *, dry_run: bool = False, environment: Mapping[str,
 
 def interpret(document: Document, *, dry_run: bool, environment: Mapping[str, str]) -> Config:
     """Make parameters of a config.  With `dry_run`, hub variables may be unset.  Raises ConfigError."""
+    reading = _read(document, dry_run, environment)
+    if reading.config is None:
+        raise ConfigError(reading.message())
+    return reading.config
+
+
+def read_config(
+    document: Document, *, dry_run: bool, environment: Mapping[str, str]
+) -> tuple[Config | None, tuple[Fault, ...]]:
+    """As `interpret`, with the faults one by one."""
+    reading = _read(document, dry_run, environment)
+    faults = (Fault(".".join(path), text, document.lines.get(path)) for path, text in reading.faults)
+    return reading.config, tuple(faults)
+
+
+def _read(document: Document, dry_run: bool, environment: Mapping[str, str]) -> "_Reading":
     reading = _Reading(document, environment)
     for path in _LEVELS:
         reading.take_level(path)
@@ -104,13 +129,13 @@ def interpret(document: Document, *, dry_run: bool, environment: Mapping[str, st
     reading.resolve_variables(dry_run)
     reading.check_required()
     params = reading.validate()
-    if reading.faults or params is None:
-        raise ConfigError(reading.message())
-    return Config(params, reading.backend, document.source, tuple(reading.notes))
+    if params is not None and not reading.faults:
+        reading.config = Config(params, reading.backend, document.source, tuple(reading.notes))
+    return reading
 
 
 class _Reading:
-    """One pass over a document, gathering values, where each was written, and faults."""
+    """One pass over a document, gathering values, where each was written, and faults; `config` if there are none."""
 
     def __init__(self, document: Document, environment: Mapping[str, str]) -> None:
         self.document = document
@@ -122,6 +147,7 @@ class _Reading:
         self.notes: list[str] = []
         self.task: Any = None
         self.backend = "local"
+        self.config: Config | None = None
 
     def take_level(self, path: KeyPath) -> None:
         """Take the fields written directly under `path`, over those of earlier levels."""

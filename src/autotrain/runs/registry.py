@@ -161,9 +161,19 @@ def forget(entry_id: int) -> None:
     _change("delete from runs where id = ?", (entry_id,))
 
 
-def find(number: int) -> Entry | None:
-    """The run with this number.  Raises RunFolderError as `entries`."""
-    return next(iter(_select("where id = ?", (number,))), None)
+class NoSuchRun(RunFolderError):
+    """A number that no run has, or none any more."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"there's no run {number} (any more)")
+
+
+def get(number: int) -> Entry:
+    """The run with this number.  Raises NoSuchRun; RunFolderError as `entries`."""
+    found = _select("where id = ?", (number,))
+    if not found:
+        raise NoSuchRun(number)
+    return found[0]
 
 
 def entries() -> list[Entry]:
@@ -214,7 +224,7 @@ def _note(statement: str, values: tuple[object, ...]) -> int | None:
         with open_registry() as database:
             (number,) = database.execute(statement, values).fetchone()
             return number
-    except (OSError, sqlite3.Error) as problem:
+    except (OSError, sqlite3.Error, UnicodeError) as problem:  # a folder's name may be no text
         log.notice(
             f"this run won't be listed by `autotrain runs`: {home()} can't be written ({problem}); set AUTOTRAIN_HOME"
         )

@@ -18,6 +18,7 @@ from autotrain.runs import Entry
 from autotrain.runs.logs import log_file
 from autotrain.runs.parameters import raw_parameters
 from autotrain.runs.processes import find_worker
+from autotrain.runs.registry import NoSuchRun
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 MAX_SAMPLES = 2_000
@@ -74,7 +75,11 @@ class RunFeed:
 
     def since(self, position: int) -> News:
         """Rows that came after `position`, the first few hundred of them."""
-        return read_since(self._entry().folder / METRICS_FILE, position)
+        return read_since(self.metrics_path(), position)
+
+    def metrics_path(self) -> Path:
+        """The file, whether it is there or not."""
+        return self._entry().folder / METRICS_FILE
 
     # The log
 
@@ -148,11 +153,11 @@ class RunFeed:
     def _entry(self) -> Entry:
         entry = self._known.entry(self.number)
         if entry is None:
-            raise RunFolderError(f"there's no run {self.number} (any more)")
+            raise NoSuchRun(self.number)
         return entry
 
     def _metrics(self) -> Series:
-        file = self._entry().folder / METRICS_FILE
+        file = self.metrics_path()
         with self._lock:
             if self._series is None or self._series.file != file:
                 self._series = Series(file)

@@ -1,0 +1,163 @@
+"""/api/runs/N/events: server-sent events of a run, for programs; the page has its own connection.
+
+Each event's id says how far the client has read, and a client that comes back with it (`Last-Event-ID`) gets the rest, also
+from another server process.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import StreamingResponse
+
+from autotrain.app.feeds import RunFeed
+from autotrain.app.feeds.tail import mark, read_mark
+from autotrain.app.rest.runs import answer_of
+from autotrain.app.state import AppState
+from autotrain.errors import ConfigError, RunFolderError
+
+KINDS = ("state", "metrics", "log")
+# A line now and then, so that nobody between takes the connection for dead.
+_QUIET_SECONDS = 15.0
+_NUM_LINES = 500
+
+
+@dataclass(frozen=True)
+class Read:
+    """How far a client has read: mark of the metrics (`tail.mark`), number of log lines."""
+
+    metrics: str = "0-00000000"
+    num_lines: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"{self.metrics}.{self.num_lines}"
+
+
+def routes(state: AppState) -> APIRouter:
+    router = APIRouter(tags=["contents of a run"])
+
+    @router.get("/runs/{number}/events", response_class=StreamingResponse)
+    async def stream(
+        number: int,
+        streams: Annotated[str, Query(description="Of state, metrics, log, with commas between.")] = ",".join(KINDS),
+        last_event_id: Annotated[str, Header(description="The id of the last event that was had.")] = "",
+    ) -> StreamingResponse:
+        """Server-sent events until the run has ended.
+
+        state: as GET /api/runs/N, when it changed.  metrics: {"rows": [...]}, rows of metrics.jsonl.
+        log: {"first": N, "lines": [...]}.  anew: {"stream": "metrics" or "log"}: the run was resumed or replaced; forget
+        what was read, it comes again from its beginning.  end: as state, the last event.
+        """
+        wanted = [one.strip() for one in streams.split(",") if one.strip()]
+        unknown = [one for one in wanted if one not in KINDS]
+        if unknown or not wanted:
+            raise ConfigError(f"streams: must be of {', '.join(KINDS)}, with commas between")
+        feed = state.feeds.run(number)
+        await asyncio.to_thread(feed.view)  # so that a run that isn't there is answered with 404
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        events = _events(feed, wanted, read_id(last_event_id))
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    return router
+
+
+def read_id(said: str) -> Read:
+    """What an event's id says; the beginning, if it is none of ours."""
+    metrics, _, lines = said.rpartition(".")
+    is_ours = lines.isascii() and lines.isdigit() and len(lines) < 16
+    return Read(metrics, int(lines)) if metrics and is_ours else Read()
+
+
+async def _events(feed: RunFeed, wanted: list[str], read: Read) -> AsyncGenerator[bytes]:
+    changed = asyncio.Event()
+    cancel = feed.watch(changed.set)
+    follower = _Follower(feed, wanted, read)
+    try:
+        while True:
+            changed.clear()
+            try:
+                has_ended = await asyncio.to_thread(follower.look)
+            except RunFolderError:
+                return  # it was deleted
+            for event in follower.take():
+                yield event
+            if has_ended:
+                return
+            try:
+                await asyncio.wait_for(changed.wait(), _QUIET_SECONDS)
+            except TimeoutError:
+                yield b": nothing new\n\n"
+    finally:
+        cancel()
+
+
+class _Follower:
+    """Gathers what is new to one client."""
+
+    def __init__(self, feed: RunFeed, wanted: list[str], read: Read) -> None:
+        self._feed, self._wanted, self._read = feed, wanted, read
+        self._last_state: dict[str, Any] = {}
+        self._events: list[bytes] = []
+
+    def take(self) -> Iterator[bytes]:
+        events, self._events = self._events, []
+        return iter(events)
+
+    def look(self) -> bool:
+        """Whether the run has ended, and all was had of it; the state is asked first, so that its last words are in."""
+        view = self._feed.view()
+        state = answer_of(view).model_dump()
+        if "metrics" in self._wanted:
+            self._look_at_metrics()
+        if "log" in self._wanted:
+            self._look_at_log()
+        # A clock that ticks is no change.
+        still = {name: value for name, value in state.items() if name != "seconds_left"}
+        if "state" in self._wanted and still != self._last_state and view.is_live:
+            self._add("state", state)
+        self._last_state = still
+        if not view.is_live:
+            self._add("end", state)
+        return not view.is_live
+
+    def _look_at_metrics(self) -> None:
+        file = self._feed.metrics_path()
+        position = read_mark(file, self._read.metrics)
+        if position is None:
+            position = self._begin_metrics()
+        while True:
+            news = self._feed.since(position)
+            if news.is_anew:
+                position = self._begin_metrics()
+                continue
+            if not news.rows:
+                return
+            position = news.position
+            self._read = replace(self._read, metrics=mark(file, position))
+            self._add("metrics", {"rows": news.rows})
+
+    def _begin_metrics(self) -> int:
+        self._read = replace(self._read, metrics=Read().metrics)
+        self._add("anew", {"stream": "metrics"})
+        return 0
+
+    def _look_at_log(self) -> None:
+        size = self._feed.log_size()
+        if size < self._read.num_lines:
+            self._read = replace(self._read, num_lines=0)
+            self._add("anew", {"stream": "log"})
+        while self._read.num_lines < size:
+            first = self._read.num_lines
+            lines = self._feed.log_lines(first, _NUM_LINES)
+            if not lines:
+                return
+            self._read = replace(self._read, num_lines=first + len(lines))
+            self._add("log", {"first": first, "lines": lines})
+
+    def _add(self, kind: str, data: dict[str, Any]) -> None:
+        text = json.dumps(data, ensure_ascii=False)
+        self._events.append(f"id: {self._read.id}\nevent: {kind}\ndata: {text}\n\n".encode())

@@ -1,0 +1,186 @@
+"""/api/runs: start, list, read, stop, resume, note and delete runs."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from autotrain.app.feeds import RunView
+from autotrain.app.inside import paths_of
+from autotrain.app.rest.asked import Asked, must_be_sound, token_in
+from autotrain.app.state import AppState
+from autotrain.errors import ConfigError
+
+MAX_LIMIT = 1000
+
+
+class RunAnswer(BaseModel):
+    """A run and where it stands.
+
+    stage: waiting, starting, training, finishing, paused, running, finished, stopped, interrupted, failed, gone, unknown.
+    seconds_left: of training, null if it isn't known.  started, ended: seconds since the epoch.
+    position_in_queue: 1 for the next to begin, 0 if it doesn't wait.  url: of a run in the cloud.
+    """
+
+    number: int
+    name: str
+    stage: str
+    is_live: bool
+    is_stopping: bool
+    can_resume: bool
+    step: int
+    total_steps: int
+    seconds_left: float | None
+    last_loss: float | None
+    started: float
+    ended: float | None
+    reason: str
+    backend: str
+    base_model: str
+    trainer: str
+    folder: str
+    notes: str
+    url: str
+    position_in_queue: int
+
+
+class RunsAnswer(BaseModel):
+    """total: how many there are that fit, on all pages."""
+
+    total: int
+    runs: list[RunAnswer]
+
+
+class Start(Asked):
+    """What to train, and whether a run of the same name is replaced."""
+
+    overwrite: Annotated[bool, Field(description="Replace the run of this project_name.")] = False
+
+
+class Again(BaseModel):
+    """A run like another, with changes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    params: Annotated[dict[str, Any], Field(description="Parameters that differ; without project_name a free one.")] = {}
+    backend: Annotated[str | None, Field(description="Where to run, if elsewhere.")] = None
+
+
+class Change(BaseModel):
+    """What can be changed of a run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    notes: str
+
+
+def routes(state: AppState) -> APIRouter:
+    router = APIRouter(tags=["runs"])
+    add_reading(router, state)
+    add_starting(router, state)
+    add_changing(router, state)
+    return router
+
+
+def answer_of(view: RunView) -> RunAnswer:
+    return RunAnswer(**asdict(view), is_live=view.is_live, can_resume=view.can_resume)
+
+
+def add_reading(router: APIRouter, state: AppState) -> None:
+    @router.get("/runs")
+    def list_runs(
+        q: Annotated[str, Query(description="Words that name, base model, method, backend or notes hold.")] = "",
+        stage: Annotated[str, Query(description="Stages, with commas between; none for all.")] = "",
+        offset: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    ) -> RunsAnswer:
+        """The runs of this machine and those that it started in the cloud, the latest first."""
+        stages = [one.strip() for one in stage.split(",") if one.strip()]
+        total, runs = state.feeds.list(q, stages, offset, limit)
+        return RunsAnswer(total=total, runs=[answer_of(view) for view in runs])
+
+    @router.get("/runs/{number}")
+    def read_run(number: int) -> RunAnswer:
+        """Where a run stands."""
+        return answer_of(state.feeds.run(number).view())
+
+
+def add_starting(router: APIRouter, state: AppState) -> None:
+    @router.post("/runs", status_code=201)
+    def start_run(asked: Start) -> RunAnswer:
+        """Start a run, or put it into the queue where the machine is busy."""
+        config = must_be_sound(asked)
+        number = state.queue.submit(config.params, config.backend, overwrite=asked.overwrite, token=token_in(config.params))
+        return answer_of(state.feeds.run(number).view())
+
+    @router.post("/runs/{number}/again", status_code=201)
+    def run_again(number: int, changed: Again) -> RunAnswer:
+        """Start a run like this one, with changes."""
+        feed = state.feeds.run(number)
+        before = feed.params()
+        values = before.model_dump(mode="json", exclude={"token"})
+        said = {name: value for name, value in values.items() if before.is_explicit(name)} | changed.params
+        said.setdefault("trainer", before.trainer)
+        if "project_name" not in changed.params:
+            said["project_name"] = free_name(state, before.project_name)
+        config = must_be_sound(Asked(params=said, backend=changed.backend or feed.view().backend))
+        again = state.queue.submit(
+            config.params, config.backend, token=token_in(config.params), allowed_paths=paths_of(values)
+        )
+        return answer_of(state.feeds.run(again).view())
+
+
+def add_changing(router: APIRouter, state: AppState) -> None:
+    @router.post("/runs/{number}/stop")
+    async def stop_run(
+        number: int,
+        now: Annotated[bool, Body(embed=True, description="End it at once, without saving.")] = False,
+    ) -> RunAnswer:
+        """Let a run save and leave, and end its whole process tree; take a waiting one out of the queue.
+
+        `is_stopping` says whether it still saves.  A run that has ended stays as it is.
+        """
+        await state.queue.stop(number, now=now)
+        return await _answer(state, number)
+
+    @router.post("/runs/{number}/resume")
+    async def resume_run(number: int) -> RunAnswer:
+        """Go on from the last checkpoint."""
+        return await _answer(state, await state.queue.resume(number))
+
+    @router.patch("/runs/{number}")
+    async def change_run(number: int, change: Change) -> RunAnswer:
+        """Keep a note on a run."""
+        await state.queue.note(number, change.notes)
+        return await _answer(state, number)
+
+    @router.delete("/runs/{number}", status_code=204)
+    async def delete_run(
+        number: int,
+        with_folder: Annotated[
+            bool, Query(description="Also delete its folder, or what it left in the cloud but its result.")
+        ] = False,
+    ) -> Response:
+        """Take a run that has ended out of the list."""
+        await state.queue.remove(number, with_folder=with_folder)
+        return Response(status_code=204)
+
+
+def free_name(state: AppState, name: str) -> str:
+    """`name`, or with the first number behind it that no run has."""
+    taken = {view.name for view in state.feeds.all()}
+    stem, _, number = name.rpartition("-")
+    stem = stem if stem and number.isdigit() else name
+    for count in range(2, 10_000):
+        free = f"{stem[: 50 - len(str(count)) - 1]}-{count}"
+        if free not in taken and not state.workspace.run(free).exists():
+            return free
+    raise ConfigError(f"project_name: {name} was used too often; give another name")
+
+
+async def _answer(state: AppState, number: int) -> RunAnswer:
+    feed = state.feeds.run(number)
+    feed.forget_view()
+    return answer_of(await asyncio.to_thread(feed.view))
