@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autotrain import log
 from autotrain.errors import RunFolderError
@@ -20,6 +21,8 @@ LOCK_TIMEOUT_SECONDS = 5.0
 
 # Stages after which nothing more happens; those of the cloud, and those that a folder's state.json may say.
 ENDED = ("finished", "failed", "stopped", "interrupted", "gone")
+Statement = tuple[str, tuple[object, ...]]
+
 COLUMNS = (
     "id, name, folder, started, backend, pid, born, output, job_id, repo_id, url, parameters, "
     "stage, detail, step, total_steps, loss, notes, queue, queued, options"
@@ -99,12 +102,18 @@ class Entry:
 def register(name: str, folder: Path, backend: str, pid: int, output: Path | None = None) -> int | None:
     """Note a run that has begun; a folder has one entry, its latest run.  Never fails a run: None with a notice."""
     printed = str(output.absolute()) if output else None
+    values = (name, time.time(), backend, pid, birth_of(pid), printed, str(folder.absolute()))
     return _note(
-        "insert into runs (name, folder, started, backend, pid, born, output) values (?, ?, ?, ?, ?, ?, ?) "
-        "on conflict (folder) where job_id is null do update set name = excluded.name, started = excluded.started, "
-        "backend = excluded.backend, pid = excluded.pid, born = excluded.born, output = excluded.output, "
-        "parameters = case when queue is null then '' else parameters end, queue = null returning id",
-        (name, str(folder.absolute()), time.time(), backend, pid, birth_of(pid), printed),
+        (
+            "update runs set name = ?, started = ?, backend = ?, pid = ?, born = ?, output = ?, "
+            "parameters = case when queue is null then '' else parameters end, queue = null "
+            "where folder = ? and job_id is null returning id",
+            values,
+        ),
+        (
+            "insert into runs (name, started, backend, pid, born, output, folder) values (?, ?, ?, ?, ?, ?, ?) returning id",
+            values,
+        ),
     )
 
 
@@ -114,20 +123,23 @@ def register_cloud(name: str, backend: str, job_id: str, repo_id: str, url: str,
     parameters: as `params.to_json()`, so that it can be resumed.  A job has one entry, and a repo none of earlier jobs that
     are known to have ended.  Never fails a run: None with a notice.
     """
-    values = (name, str(Path(name).absolute()), time.time(), backend, job_id, repo_id, url, parameters)
-    queued = (
-        "queue = 'launching' and pid = ? and name = ? and backend = ?"  # it keeps its number; the job's earlier entry goes
-    )
+    # One of the queue keeps its number, and the job's earlier entry goes.
+    queued = "queue = 'launching' and pid = ? and name = ? and backend = ?"
     mine = (os.getpid(), name, backend)
     _change(f"delete from runs where job_id = ? and exists (select 1 from runs where {queued})", (job_id, *mine))
     _change(f"update runs set job_id = ?, queue = null where {queued}", (job_id, *mine))
+    values = (name, str(Path(name).absolute()), time.time(), backend, repo_id, url, parameters, job_id)
     number = _note(
-        "insert into runs (name, folder, started, backend, pid, job_id, repo_id, url, parameters) "
-        "values (?, ?, ?, ?, 0, ?, ?, ?, ?) "
-        "on conflict (job_id) do update set name = excluded.name, folder = excluded.folder, started = excluded.started, "
-        "backend = excluded.backend, repo_id = excluded.repo_id, url = excluded.url, parameters = excluded.parameters, "
-        "stage = null, detail = null, step = null, total_steps = null, loss = null returning id",
-        values,
+        (
+            "update runs set name = ?, folder = ?, started = ?, backend = ?, repo_id = ?, url = ?, parameters = ?, "
+            "stage = null, detail = null, step = null, total_steps = null, loss = null where job_id = ? returning id",
+            values,
+        ),
+        (
+            "insert into runs (name, folder, started, backend, repo_id, url, parameters, job_id, pid) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, 0) returning id",
+            values,
+        ),
     )
     if number is not None and repo_id:
         marks = ", ".join("?" * len(ENDED))
@@ -143,8 +155,10 @@ def adopt(folder: Path) -> None:
     state = read_state(folder)
     started = state.heartbeat if state else time.time()
     _note(
-        "insert into runs (name, folder, started, backend, pid) values (?, ?, ?, 'local', ?) returning id",
-        (folder.name, str(folder), started, state.pid if state else 0),
+        (
+            "insert into runs (name, folder, started, backend, pid) values (?, ?, ?, 'local', ?) returning id",
+            (folder.name, str(folder), started, state.pid if state else 0),
+        )
     )
 
 
@@ -156,9 +170,9 @@ def note_seen(entry_id: int, seen: Seen) -> None:
     )
 
 
-def forget(entry_id: int) -> None:
-    """Take a run out of the registry; its folder, and what it left in the cloud, stay."""
-    _change("delete from runs where id = ?", (entry_id,))
+def forget(entry_id: int) -> bool:
+    """Take a run out of the registry; its folder, and what it left in the cloud, stay.  False where it can't be written."""
+    return _change("delete from runs where id = ?", (entry_id,))
 
 
 class NoSuchRun(RunFolderError):
@@ -190,8 +204,7 @@ def _select(condition: str, values: tuple[object, ...]) -> list[Entry]:
     try:
         if not (home() / DATABASE).exists():
             return []
-        with open_registry() as database:
-            rows = database.execute(f"select {COLUMNS} from runs {condition}", values).fetchall()
+        rows = _rows(f"select {COLUMNS} from runs {condition}", values)
     except (OSError, sqlite3.Error) as problem:
         raise unreadable(problem) from problem
     return [_entry(*row) for row in rows]
@@ -218,12 +231,10 @@ def _entry(
     return Entry(number, name, Path(folder), started, backend, pid, born, printed, cloud, notes, parameters, queued)
 
 
-def _note(statement: str, values: tuple[object, ...]) -> int | None:
-    """Run an insert that returns the entry's number; None with a notice where the registry can't be written."""
+def _note(*statements: Statement) -> int | None:
+    """Run the statements until one returns an entry's number; None with a notice where the registry can't be written."""
     try:
-        with open_registry() as database:
-            (number,) = database.execute(statement, values).fetchone()
-            return number
+        return first_number(*statements)
     except (OSError, sqlite3.Error, UnicodeError) as problem:  # a folder's name may be no text
         log.notice(
             f"this run won't be listed by `autotrain runs`: {home()} can't be written ({problem}); set AUTOTRAIN_HOME"
@@ -231,12 +242,26 @@ def _note(statement: str, values: tuple[object, ...]) -> int | None:
         return None
 
 
-def _change(statement: str, values: tuple[object, ...]) -> None:
+def first_number(*statements: Statement) -> int | None:
+    """What the first statement that returns an entry's number returns; one transaction.  Raises OSError and sqlite3.Error.
+
+    An update and then an insert, rather than an insert that becomes an update: that would use up a number.
+    """
+    with open_registry() as database:
+        for statement, values in statements:
+            found = database.execute(statement, values).fetchone()
+            if found:
+                return found[0]
+    return None
+
+
+def _change(statement: str, values: tuple[object, ...]) -> bool:
     try:
         with open_registry() as database:
             database.execute(statement, values)
+        return True
     except (OSError, sqlite3.Error):
-        return  # an index: what it misses is seen in the folder, or heard from the service again
+        return False  # an index: what it misses is seen in the folder, or heard from the service again
 
 
 @contextmanager
@@ -254,3 +279,31 @@ def open_registry() -> Generator[sqlite3.Connection]:
             database.execute("rollback")
             raise
         database.execute("commit")
+
+
+def _rows(statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    """Of the registry; where it can't be written (another's, read-only, a full disk), of a copy in memory."""
+    try:
+        with open_registry() as database:
+            return database.execute(statement, values).fetchall()
+    except sqlite3.OperationalError:
+        copy = _copy()
+        if copy is None:
+            raise
+    with closing(copy):
+        return copy.execute(statement, values).fetchall()
+
+
+def _copy() -> sqlite3.Connection | None:
+    """None where it can't be read either.  immutable: without the files beside it that SQLite would make."""
+    for options in ("mode=ro", "mode=ro&immutable=1"):
+        copy = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            with closing(sqlite3.connect(f"{(home() / DATABASE).absolute().as_uri()}?{options}", uri=True)) as database:
+                database.backup(copy)
+            move_on(copy)
+        except sqlite3.OperationalError:
+            copy.close()
+            continue
+        return copy
+    return None

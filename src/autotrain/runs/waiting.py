@@ -9,7 +9,7 @@ from pathlib import Path
 
 from autotrain.errors import RunFolderError
 from autotrain.runs.processes import birth_of, find_process
-from autotrain.runs.registry import Entry, entries, open_registry, unreadable
+from autotrain.runs.registry import Entry, Statement, entries, first_number, unreadable
 
 # Stages of a run that hasn't begun; see registry.Queued.
 WAITING, LAUNCHING, STOPPED, FAILED = "waiting", "launching", "stopped", "failed"
@@ -26,17 +26,23 @@ def enqueue(name: str, folder: Path, backend: str, parameters: str, *, resume: b
     # A run in the cloud has no folder here, and so mustn't replace the entry of a local run of its name.
     job_id = None if backend.startswith("local") else f"waiting-{uuid.uuid4().hex}"
     options = " ".join(name for name, given in (("resume", resume), ("overwrite", overwrite)) if given)
-    rows = _execute(
-        "insert into runs (name, folder, started, backend, pid, job_id, parameters, queue, queued, options) "
-        "values (?, ?, ?, ?, 0, ?, ?, ?, ?, ?) "
-        "on conflict (folder) where job_id is null do update set name = excluded.name, backend = excluded.backend, "
-        "parameters = excluded.parameters, queue = excluded.queue, queued = excluded.queued, options = excluded.options, "
-        f"detail = null where queue is null or queue not in ('{WAITING}', '{LAUNCHING}') returning id",
-        (name, str(folder.absolute()), now, backend, job_id, parameters, WAITING, now, options),
+    values = (name, backend, parameters, WAITING, now, options, str(folder.absolute()))
+    number = _execute(
+        (
+            "update runs set name = ?, backend = ?, parameters = ?, queue = ?, queued = ?, options = ?, detail = null "
+            f"where folder = ? and job_id is null and (queue is null or queue not in ('{WAITING}', '{LAUNCHING}')) "
+            "and ? is null returning id",
+            (*values, job_id),
+        ),
+        (
+            "insert or ignore into runs (name, backend, parameters, queue, queued, options, folder, job_id, started, pid) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, 0) returning id",
+            (*values, job_id, now),
+        ),
     )
-    if not rows:
+    if number is None:
         raise RunFolderError(f"project_name: a run {name} is waiting to begin already; take it out of the queue first")
-    return rows[0]
+    return number
 
 
 def waiting(known: Sequence[Entry] | None = None) -> list[Entry]:
@@ -48,37 +54,31 @@ def waiting(known: Sequence[Entry] | None = None) -> list[Entry]:
 def claim(number: int) -> bool:
     """Take a waiting run to start it from this process; False if somebody else did, or it was taken out."""
     pid = os.getpid()
-    return bool(
-        _execute(
-            "update runs set queue = ?, pid = ?, born = ? where id = ? and queue = ? returning id",
-            (LAUNCHING, pid, birth_of(pid), number, WAITING),
-        )
-    )
+    statement = "update runs set queue = ?, pid = ?, born = ? where id = ? and queue = ? returning id"
+    return _execute((statement, (LAUNCHING, pid, birth_of(pid), number, WAITING))) is not None
 
 
 def give_back(known: Sequence[Entry]) -> None:
     """Let those wait again that a process claimed and didn't live to start."""
     for entry in known:
         if entry.queued and entry.queued.stage == LAUNCHING and not _is_there(entry):
-            _execute("update runs set queue = ? where id = ? and queue = ? returning id", (WAITING, entry.id, LAUNCHING))
+            statement = "update runs set queue = ? where id = ? and queue = ? returning id"
+            _execute((statement, (WAITING, entry.id, LAUNCHING)))
 
 
 def take_out(number: int) -> bool:
     """Take a run out of the queue; one that had begun before is what it was.  False if it isn't waiting."""
-    return bool(
-        _execute(
-            "update runs set queue = case when options = '' then ? else null end, detail = ? "
-            "where id = ? and queue = ? returning id",
-            (STOPPED, TAKEN_OUT, number, WAITING),
-        )
+    statement = (
+        "update runs set queue = case when options = '' then ? else null end, detail = ? "
+        "where id = ? and queue = ? returning id"
     )
+    return _execute((statement, (STOPPED, TAKEN_OUT, number, WAITING))) is not None
 
 
 def fail(number: int, reason: str) -> None:
     """Note why a claimed run couldn't be started."""
-    _execute(
-        "update runs set queue = ?, detail = ? where id = ? and queue is not null returning id", (FAILED, reason, number)
-    )
+    statement = "update runs set queue = ?, detail = ? where id = ? and queue is not null returning id"
+    _execute((statement, (FAILED, reason, number)))
 
 
 def _is_there(entry: Entry) -> bool:
@@ -86,10 +86,9 @@ def _is_there(entry: Entry) -> bool:
     return process is not None and process.born == entry.born
 
 
-def _execute(statement: str, values: tuple[object, ...]) -> list[int]:
-    """Numbers of the entries that were changed.  Raises RunFolderError."""
+def _execute(*statements: Statement) -> int | None:
+    """As `first_number`.  Raises RunFolderError."""
     try:
-        with open_registry() as database:
-            return [number for (number,) in database.execute(statement, values).fetchall()]
+        return first_number(*statements)
     except (OSError, sqlite3.Error) as problem:
         raise unreadable(problem) from problem
