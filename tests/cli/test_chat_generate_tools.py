@@ -95,7 +95,8 @@ def test_bad_prompts_and_outputs_are_refused_before_anything_is_loaded(
 def test_the_merge_tool_refuses_what_it_cannot_do(adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tool = ("tools", "merge-llm-adapter", "--adapter-path")
     assert "--output-folder is needed" in refusal(capsys, *tool, str(adapter))
-    assert "isn't in this version" in refusal(capsys, *tool, str(adapter), "--push-to-hub")
+    output = ("--output-folder", str(tmp_path / "out"))
+    assert "--repo has no effect without --push-to-hub" in refusal(capsys, *tool, str(adapter), *output, "--repo", "a/b")
     assert "isn't an empty folder" in refusal(capsys, *tool, str(adapter), "--output-folder", str(tmp_path))
     missing = refusal(capsys, *tool, str(tmp_path / "my-ran"), "--output-folder", str(tmp_path / "out"))
     assert "did you mean" in missing

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from autotrain.trainers.clm.params import PARAMS_FILE, LLMTrainingParams
 
 if TYPE_CHECKING:
     from autotrain.hub.contents import Upload
+    from autotrain.hub.repo import Target
 
 NOBODY = "YOU"
 
@@ -48,25 +50,41 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _push(args: argparse.Namespace, folder: Path, params: LLMTrainingParams | None) -> None:
-    from autotrain.hub.client import account, how_to_log_in, open_api, token_of
+    from autotrain.hub.client import token_of
     from autotrain.hub.push import push_run
-    from autotrain.hub.repo import Target, check_target
+    from autotrain.hub.repo import Target
 
     token = token_of()
-    if token is None:
-        raise HubError(f"push: there is no token; {how_to_log_in()}")
-    api = open_api(token)
-    owner = account(api)
-    repo_id, is_private, revision = _named(args, folder, params)
-    target = Target(repo_id.replace(f"{NOBODY}/", f"{owner.name}/", 1), is_private, revision)
     insists = args.public or (params is not None and params.is_explicit("hub_private"))
-    check_target(api, owner, target, insists=insists)
+    target = checked(Target(*_named(args, folder, params)), token, insists=insists)
     try:
         pushed = push_run(folder, target, token)
     except HubError as error:
         raise PushError(f"{error}. {folder} is as it was; try again with the same command") from error
     sys.stdout.write(f"{pushed.url}\n")
     log.info(f"commit {pushed.commit} on {pushed.branch}")
+
+
+def checked(target: "Target", token: str | None, *, insists: bool = False) -> "Target":
+    """`target`, NOBODY replaced by the token's owner, if that may push there.  Changes nothing.  Raises HubError."""
+    from autotrain.hub.client import account, how_to_log_in, open_api
+    from autotrain.hub.repo import check_target
+
+    if token is None:
+        raise HubError(f"push: there is no token; {how_to_log_in()}")
+    api = open_api(token)
+    owner = account(api)
+    target = replace(target, repo_id=target.repo_id.replace(f"{NOBODY}/", f"{owner.name}/", 1))
+    check_target(api, owner, target, insists=insists)
+    return target
+
+
+def repo_id_of(said: str) -> str:
+    """What --repo names; a name alone is one of the token's owner.  Raises ConfigError."""
+    repo_id = said if "/" in said else f"{NOBODY}/{said}"
+    if repo_id.count("/") > 1 or not all(repo_id.split("/")):
+        raise ConfigError(f"--repo: must be NAME/REPO, the name of a user or an organisation first (got '{said}')")
+    return repo_id
 
 
 def _folder(said: str) -> Path:
@@ -114,11 +132,8 @@ def _named(args: argparse.Namespace, folder: Path, params: LLMTrainingParams | N
 
     before = last_push(folder)
     name = params.project_name if params else folder.resolve().name
-    repo_id = args.repo or (before.repo_id if before else f"{(params.username if params else None) or NOBODY}/{name}")
-    if "/" not in repo_id:
-        repo_id = f"{NOBODY}/{repo_id}"
-    if repo_id.count("/") > 1 or not all(repo_id.split("/")):
-        raise ConfigError(f"--repo: must be NAME/REPO, the name of a user or an organisation first (got '{args.repo}')")
+    repo_id = before.repo_id if before else f"{(params.username if params else None) or NOBODY}/{name}"
+    repo_id = repo_id_of(args.repo) if args.repo else repo_id
     branch = before.branch if before and not args.repo and before.branch != MAIN else None
     revision = args.revision or branch or (params.hub_revision if params else None)
     return repo_id, not args.public and (params.hub_private if params else True), revision

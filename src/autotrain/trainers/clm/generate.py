@@ -51,16 +51,6 @@ class ScoreRequest:
     output: str | None = None
 
 
-@dataclass(frozen=True)
-class MergeRequest:
-    """An adapter merged into its base."""
-
-    adapter_path: str
-    output_folder: str
-    base_model_path: str | None = None
-    pad_to_multiple_of: int | None = None
-
-
 def main(argv: Sequence[str]) -> int:
     """Do what `argv` asks: ["chat" | "answers" | "score" | "merge" | "talk", JSON]."""
     entries = {"chat": _chat, "answers": _answers, "score": _score, "merge": _merge, "talk": _talk}
@@ -117,25 +107,9 @@ def _score(fields: dict[str, Any]) -> None:
 
 
 def _merge(fields: dict[str, Any]) -> None:
-    from autotrain.base_models import find_model, is_reward_model
-    from autotrain.output.bases import read_adapter
-    from autotrain.output.merge import merge_adapter
-    from autotrain.output.targets import find_target
-    from autotrain.run_folder import held
-    from autotrain.trainers.clm.merged import note_merged
+    from autotrain.trainers.clm.merge import merge
 
-    request = MergeRequest(**fields)
-    folder, output = Path(request.adapter_path), Path(request.output_folder)
-    read_adapter(folder)  # a folder without one is refused before anything is loaded
-    base = find_model(request.base_model_path) if request.base_model_path else find_target(str(folder)).model
-    log.info(f"merging the adapter in {folder} into {base.path} …")
-    with held(folder):
-        token = os.environ.get("HF_TOKEN")
-        merge_adapter(base, folder, output, token=token, pad_to_multiple_of=request.pad_to_multiple_of)
-        if folder.resolve() == output.resolve():
-            note_merged(folder)
-    trial = f"autotrain score {output} --data FILE" if is_reward_model(output) else f"autotrain chat {output}"
-    log.info(f"the merged model is in {output}; try it: {trial}")
+    merge(fields)
 
 
 def _talk(fields: dict[str, Any]) -> None:
