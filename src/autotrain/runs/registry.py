@@ -235,11 +235,13 @@ def _note(*statements: Statement) -> int | None:
     """Run the statements until one returns an entry's number; None with a notice where the registry can't be written."""
     try:
         return first_number(*statements)
-    except (OSError, sqlite3.Error, UnicodeError) as problem:  # a folder's name may be no text
+    except UnicodeError:
+        log.notice("this run won't be listed by `autotrain runs`: the name of its folder is no text")
+    except (OSError, sqlite3.Error) as problem:
         log.notice(
             f"this run won't be listed by `autotrain runs`: {home()} can't be written ({problem}); set AUTOTRAIN_HOME"
         )
-        return None
+    return None
 
 
 def first_number(*statements: Statement) -> int | None:
