@@ -25,7 +25,7 @@ def run_of_an_adapter(folder: Path, tiny_model: Path) -> Path:
         "data_path": "/x/rows.jsonl",
         "peft": True,
     }
-    (run / "training_params.json").write_text(json.dumps(params))
+    (run / "training_params.json").write_text(json.dumps(params | {"peft": True}))
     (run / "run.json").write_text(json.dumps({"results": {"train_loss_last": 1.25}}))
     (run / "loss_curve.svg").write_text("<svg/>")
     return run
