@@ -2,17 +2,20 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from autotrain import log
 from autotrain.errors import RunFolderError
 from autotrain.home import home
 from autotrain.run_folder import claim
-from autotrain.runs import Seen, forget, list_runs, note_seen, register, register_cloud
+from autotrain.runs import Seen, forget, list_runs, note_seen, register, register_cloud, registry, removal
 from autotrain.runs.names import find_entry
 from autotrain.runs.processes import birth_of, find_worker
 from autotrain.runs.registry import entries
@@ -279,6 +282,65 @@ def test_a_registry_of_a_later_version_is_left_as_it_is(tmp_path: Path):
     with pytest.raises(RunFolderError, match="a later version of AutoTrain wrote it"):
         list_runs()
     assert register("b", tmp_path / "b", "local", DEAD) is None
+
+
+@pytest.fixture
+def unprivileged() -> list[str]:
+    """What makes a command one of somebody who may not write everywhere, as root may."""
+    words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    if words and not shutil.which("setpriv"):
+        pytest.skip("root may write everywhere, and there's no setpriv")
+    if subprocess.run([*words, sys.executable, "-c", "import autotrain"], cwd="/", capture_output=True).returncode:
+        pytest.skip("nobody but root may run this Python")
+    return words
+
+
+def test_a_registry_that_cant_be_written_is_read_and_says_so_when_it_should_change(unprivileged: list[str], tmp_path: Path):
+    register("a", make_run(tmp_path / "a", stage="finished"), "local", DEAD)
+    for folder in (tmp_path, *tmp_path.parents):  # so that somebody else gets there
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    (home() / "runs.db").chmod(0o444)
+    home().chmod(0o555)
+    program = (
+        "from autotrain.runs.registry import entries, forget, register; from pathlib import Path\n"
+        "print([one.name for one in entries()], forget(1), register('b', Path('b'), 'local', 1))"
+    )
+    done = subprocess.run([*unprivileged, sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == "['a'] False None\n", done.stderr
+    home().chmod(0o755)
+
+
+def test_a_registry_of_an_earlier_version_that_cant_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    home().mkdir()
+    with closing(sqlite3.connect(home() / "runs.db")) as database:
+        database.execute(
+            "create table runs (id integer primary key, name text not null, folder text not null unique, "
+            "started real not null, backend text not null, pid integer not null)"
+        )
+        database.execute("insert into runs values (4, 'a', '/a', 1.5, 'local', 77)")
+        database.commit()
+    before = (home() / "runs.db").read_bytes()
+
+    def refuse() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(registry, "open_registry", refuse)
+    assert [(entry.id, entry.name) for entry in entries()] == [(4, "a")]
+    assert (home() / "runs.db").read_bytes() == before
+
+
+def test_a_run_is_never_said_to_be_unlisted_where_the_list_cant_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    register("a", make_run(tmp_path / "a"), "local", DEAD)
+    monkeypatch.setattr(removal, "forget", lambda _: False)
+    with pytest.raises(RunFolderError, match=r"a stays listed: the registry of runs in .* can't be written"):
+        removal.remove_entry(find_entry("a"))
+
+
+def test_a_folder_whose_name_is_no_text_fails_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    log.start_logging()
+    assert register("a", tmp_path / os.fsdecode(b"a\xff"), "local", DEAD) is None
+    assert "the name of its folder is no text" in capsys.readouterr().err
 
 
 def test_many_runs_may_begin_at_once(tmp_path: Path):

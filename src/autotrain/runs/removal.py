@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from autotrain.errors import RunFolderError
+from autotrain.home import home
 from autotrain.run_folder import LOCK_FILE, claim, foreign_entries, is_run
 from autotrain.runs.registry import Entry, forget
 
@@ -19,11 +20,15 @@ def folder_bytes(folder: Path) -> int:
 
 
 def remove_entry(entry: Entry) -> None:
-    """Take a run out of the registry, with what it printed in the background; its folder stays."""
+    """Take a run out of the registry, with what it printed in the background; its folder stays.
+
+    Raises RunFolderError where the registry can't be written.
+    """
+    if not forget(entry.id):
+        raise RunFolderError(f"{entry.name} stays listed: the registry of runs in {home()} can't be written")
     for file in (entry.output, entry.reason_file):
         if file:
             file.unlink(missing_ok=True)
-    forget(entry.id)
 
 
 def check_removable(folder: Path) -> None:
