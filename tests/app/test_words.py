@@ -16,7 +16,7 @@ from autotrain.app.words.format import duration, number, size
 
 ROOT = Path(autotrain.app.__file__).parent
 # English has these on the parameters' own fields.
-CHINESE_ONLY = ("parameters",)
+CHINESE_ONLY: tuple[str, ...] = ()
 
 
 def tables(code: str) -> Mapping[str, Mapping[str, str]]:

@@ -1,26 +1,15 @@
-"""A real browser on the real page, served by `autotrain app` as a process of its own."""
+"""Fixtures of the browser's tests; `harness` has what they are made of."""
 
-import os
-import re
-import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("nicegui", reason="the page's libraries aren't installed (extra app)")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed (make setup for tests)")
+pytest.importorskip("playwright", reason="playwright isn't installed (extra dev)")
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-SECONDS = 60.0
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-_AXE_OPTIONS = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+from harness import CHROMIUM, Server, Visit, browsing, open_window, serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,80 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and item.path.name != "test_smoke.py":
             item.add_marker(pytest.mark.browser)
-
-
-@dataclass
-class Server:
-    """`autotrain app` at work.  Can be ended and started again, at the same address, with the same folders."""
-
-    root: Path
-    options: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
-    port: int = 0
-    said: list[str] = field(default_factory=list)
-    process: "subprocess.Popen[str] | None" = None
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def workspace(self) -> Path:
-        return self.root / "workspace"
-
-    @property
-    def home(self) -> Path:
-        return self.root / "home"
-
-    def start(self) -> "Server":
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_TOKEN", "PYTEST"))}
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "autotrain", "app", "--port", str(self.port)),
-                *("--workspace", str(self.workspace), *self.options),
-            ],
-            env={**kept, "AUTOTRAIN_HOME": str(self.home), "HF_HUB_OFFLINE": "1", **self.environment},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        ready = threading.Event()
-        threading.Thread(target=self._listen, args=(self.process, ready), daemon=True).start()
-        assert ready.wait(SECONDS) and self.process.poll() is None, "\n".join(self.said)
-        return self
-
-    def stop(self) -> None:
-        """As Ctrl-C does it."""
-        if self.process is not None:
-            self.process.terminate()
-            assert self.process.wait(SECONDS) == 0, "\n".join(self.said)
-            self.process = None
-
-    def kill(self) -> None:
-        """As when the machine goes down."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(SECONDS)
-            self.process = None
-
-    def _listen(self, process: "subprocess.Popen[str]", ready: threading.Event) -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            self.said.append(line.rstrip())
-            if found := re.search(r"serving at http://[^ ]*:(\d+)", line):
-                self.port = int(found[1])
-                ready.set()
-        ready.set()
-
-
-@contextmanager
-def serving(root: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """A server with folders of its own under `root`."""
-    server = Server(root, options, environment)
-    server.workspace.mkdir(parents=True, exist_ok=True)
-    try:
-        yield server.start()
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -116,81 +31,22 @@ def chromium() -> Iterator[Any]:
     """The browser.  Skips where there is none."""
     if CHROMIUM is None:
         pytest.skip(reason="there is no chromium on this machine: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]  # in a container as root
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with browsing() as browser:
         yield browser
-        browser.close()
-
-
-@dataclass
-class Visit:
-    """A browser window of its own (cookies too), and what went wrong in it.
-
-    page: Playwright's.  requests: every address that was asked for.  errors: of scripts, and messages of the console.
-    """
-
-    page: Any
-    server: Server
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def open(self, path: str) -> Any:
-        """Go to `path` and wait until the page is alive (its websocket is there); returns Playwright's page."""
-        self.page.goto(f"{self.server.address}{path}")
-        self.alive()
-        return self.page
-
-    def alive(self) -> None:
-        self.page.wait_for_function("window.socket && window.socket.connected", timeout=SECONDS * 1000)
-
-    def faults(self) -> list[str]:
-        """Serious and critical faults that axe finds, as `rule: element`."""
-        from axe_playwright_python.sync_playwright import Axe
-
-        found = Axe().run(self.page, options=_AXE_OPTIONS).response["violations"]
-        return [
-            f"{one['id']}: {node['html'][:200]} ({node.get('failureSummary', '')[:200]})"
-            for one in found
-            if one["impact"] in ("serious", "critical")
-            for node in one["nodes"]
-        ]
-
-    def strangers(self) -> list[str]:
-        """Addresses outside the page's own that were asked for."""
-        own = self.server.address.removeprefix("http")
-        mine = (f"http{own}", f"ws{own}", "data:", "blob:", "about:")
-        return [address for address in self.requests if not address.startswith(mine)]
-
-    def overflow(self) -> int:
-        """By how many pixels the page is wider than its window."""
-        return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 @pytest.fixture
 def visits(chromium: Any) -> Iterator[Any]:
     """visits(server, language="en", dark=False, size=DESKTOP) -> a Visit; as many windows as one likes."""
-    contexts: list[Any] = []
+    opened: list[Visit] = []
 
-    def visit(server: Server, language: str = "en", dark: bool = False, size: dict[str, int] = DESKTOP) -> Visit:
-        context = chromium.new_context(
-            locale={"en": "en-GB", "zh": "zh-CN"}[language],
-            color_scheme="dark" if dark else "light",
-            viewport=size,
-            reduced_motion="reduce",
-        )
-        contexts.append(context)
-        context.set_default_timeout(SECONDS * 1000)
-        one = Visit(context.new_page(), server)
-        one.page.on("request", lambda request: one.requests.append(request.url))
-        one.page.on("websocket", lambda socket: one.requests.append(socket.url))
-        one.page.on("pageerror", lambda error: one.errors.append(str(error)))
-        one.page.on("console", lambda message: one.errors.append(message.text) if message.type == "error" else None)
-        return one
+    def visit(*arguments: Any, **named: Any) -> Visit:
+        opened.append(open_window(chromium, *arguments, **named))
+        return opened[-1]
 
     yield visit
-    for context in contexts:
-        context.close()
+    for one in opened:
+        one.page.context.close()
 
 
 @pytest.fixture

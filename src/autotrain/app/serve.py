@@ -40,21 +40,22 @@ def serve(settings: Settings, *, may_move: bool) -> None:
 
 
 def greet(state: AppState, port: int) -> None:
-    """Say where the page is, and how one gets in."""
+    """Say how one gets in, and where the page is."""
     settings = state.settings
+    if isinstance(state.access, Password):
+        _say_password(state.access, settings)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     log.info(f"serving at http://{host}:{port}{settings.prefix}")
-    if settings.on_space or not isinstance(state.access, Password):
-        return
+
+
+def _say_password(access: Password, settings: Settings) -> None:
     if not settings.is_loopback:
-        log.info("other machines reach it, and what they send isn't encrypted: use it in a network that you trust")
-    log.info("a login is demanded")
-    token = state.access.token
-    if token is None:
-        log.info("the password is the one in AUTOTRAIN_PASSWORD")
+        log.info("other machines reach this page, and what they send isn't encrypted: use it in a network that you trust")
+    if access.token is None:
+        log.info("a login is demanded; the password is the one in AUTOTRAIN_PASSWORD")
     else:
         # To the terminal, and past the log, which masks it.
-        sys.stderr.write(f"the password is {token.get_secret_value()}\n")
+        sys.stderr.write(f"a login is demanded; the password is {access.token.get_secret_value()}\n")
         sys.stderr.flush()
 
 

@@ -15,28 +15,34 @@ class Tokens:
 
     def __init__(self, *, is_shared: bool) -> None:
         """is_shared: visitors come with tokens of their own (a Space), and nobody uses the machine's."""
-        self._is_shared = is_shared
+        self.is_shared = is_shared
         self._given: SecretStr | None = None
+        self._given_name = ""
 
     @property
-    def can_give(self) -> bool:
-        """Whether the settings page takes one."""
-        return not self._is_shared
+    def given_name(self) -> str:
+        """Whose token the settings page was given, or ""."""
+        return self._given_name
 
     def current(self) -> SecretStr | None:
-        if self._is_shared:
+        if self.is_shared:
             return visitor_token.get()
         if self._given is not None:
             return self._given
-        from huggingface_hub import get_token
+        from autotrain.hub.client import token_of
 
-        found = get_token()
+        found = token_of()
         return SecretStr(found) if found else None
 
-    def give(self, token: SecretStr) -> None:
-        """Use `token` until the page ends."""
+    def give(self, token: SecretStr) -> str:
+        """Use `token` until the page ends; returns whose it is.  Raises HubError if it isn't one, or nobody can say."""
+        from autotrain.hub.client import account, open_api
+
         log.hide_secret(token.get_secret_value())
-        self._given = token
+        name = account(open_api(token.get_secret_value())).name
+        self._given, self._given_name = token, name
+        return name
 
     def forget(self) -> None:
-        self._given = None
+        """No longer use what the settings page was given."""
+        self._given, self._given_name = None, ""

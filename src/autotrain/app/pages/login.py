@@ -38,9 +38,10 @@ _FORM = """\
 <p class="at-muted">{hint}</p>
 <form method="post" class="at-column">
 <label for="password">{label}</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required autofocus {invalid}>
+<input id="password" class="at-input" name="password" type="password" autocomplete="current-password"
+ required autofocus {invalid}>
 <p id="problem" class="at-bad" role="alert">{problem}</p>
-<button type="submit">{button}</button>
+<button type="submit" class="at-button">{button}</button>
 </form>
 """
 # A new tab: inside the hub's frame a browser may hold cookies back.

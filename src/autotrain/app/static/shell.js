@@ -16,14 +16,16 @@
   paint();
   system.addEventListener("change", paint);
 
-  async function prefer(choice) {
-    const answer = await fetch(`${prefix}/api/preferences`, {
-      method: "POST",
+  const send = (method, path, content) =>
+    fetch(`${prefix}/api/${path}`, {
+      method,
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(choice),
+      body: content && JSON.stringify(content),
     });
+  const prefer = async (choice) => {
+    const answer = await send("POST", "preferences", choice);
     if (!answer.ok) throw new Error(`preferences: ${answer.status}`);
-  }
+  };
   window.autotrain = {
     language: (code) => prefer({ language: code }).then(() => location.reload()),
     // theme: light, dark, or "" to follow the system.
@@ -33,6 +35,18 @@
       window.Quasar?.Dark.set(root.dataset.theme === "dark");
       return prefer({ theme: value });
     },
+    async giveToken(event, field, problem) {
+      event.preventDefault();
+      const token = field.value;
+      field.value = "";
+      problem.textContent = "…";
+      const answer = await send("PUT", "token", { token });
+      if (answer.ok) return location.reload();
+      const { detail } = await answer.json();
+      problem.textContent = typeof detail === "string" ? detail : "422";
+      field.focus();
+    },
+    forgetToken: () => send("DELETE", "token").then(() => location.reload()),
     toggleTheme: () => window.autotrain.theme(root.dataset.theme === "dark" ? "light" : "dark"),
   };
 })();
