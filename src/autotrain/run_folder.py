@@ -29,6 +29,7 @@ CURVE_FILE = "loss_curve.svg"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "runs"
 LOCK_FILE = ".lock"
+PULL_FOLDER = ".tmp-pull"  # checkpoints on their way from the hub
 HEARTBEAT_SECONDS = 5.0
 _NUM_LOCK_TRIES = 10
 _LOCK_TRY_SECONDS = 0.05
@@ -80,7 +81,7 @@ _MADE_BY_RUNS = (
 )
 
 # What a worker that was killed on entering its folder may have left there.
-_LEFT_BY_A_START = (LOCK_FILE, LOG_FILE, f".tmp-{STATE_FILE}")
+_LEFT_BY_A_START = (LOCK_FILE, LOG_FILE, f".tmp-{STATE_FILE}", PULL_FOLDER)
 
 
 @dataclass(frozen=True)

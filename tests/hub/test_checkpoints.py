@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autotrain.errors import HubError
+from autotrain.errors import HubError, RunFolderError
 from autotrain.hub.checkpoints import (
     CheckpointPush,
     checkpoint_branch,
@@ -18,7 +18,7 @@ from autotrain.hub.checkpoints import (
 )
 from autotrain.hub.client import open_api
 from autotrain.hub.repo import Target, create
-from autotrain.run_folder import read_state
+from autotrain.run_folder import check_free, read_state
 
 TOKEN, TARGET = "hf_AnnsOwnSecretToken", Target("ann/my-run")
 
@@ -134,6 +134,31 @@ def test_other_data_is_not_taken_for_the_same(ann, folder, target, tmp_path, par
     elsewhere = tmp_path / "elsewhere"
     pull_run(target, elsewhere, TOKEN, params(data_path="/mnt/other.jsonl"))
     assert json.loads((elsewhere / "training_params.json").read_text())["data_path"] == "train.jsonl"
+
+
+def test_a_run_that_cannot_go_on_here_leaves_nothing(ann, folder, target, tmp_path):
+    """Otherwise the next try would go on from what lies here, whose paths aren't this machine's."""
+    push_checkpoint(open_api(TOKEN), target, take_snapshot(folder, 12, None))
+
+    def refuse(pulled: Path) -> None:
+        assert (pulled / "training_params.json").is_file()
+        raise RunFolderError("of another run")
+
+    with pytest.raises(RunFolderError, match="of another run"):
+        pull_run(target, tmp_path / "new", TOKEN, check=refuse)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_download_that_failed_goes_on_the_next_time(ann, folder, target, tmp_path, hurried):
+    push_checkpoint(open_api(TOKEN), target, take_snapshot(folder, 8, None))
+    ann.fail("GET|HEAD", "/resolve/.*optimizer", status=403, times=None)
+    with pytest.raises(HubError):
+        pull_run(target, tmp_path / "new", TOKEN)
+    ann.failures.waiting.clear()
+    check_free(tmp_path / "new", resume=True, overwrite=False)  # what came is in nobody's way
+    push_checkpoint(open_api(TOKEN), target, take_snapshot(folder, 12, None))
+    assert pull_run(target, tmp_path / "new", TOKEN) == 12
+    assert {one.name for one in (tmp_path / "new" / "checkpoints").iterdir()} == {"checkpoint-12"}
 
 
 def test_where_nothing_was_pushed_there_is_nothing_to_go_on_from(ann, folder, target, tmp_path):

@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from autotrain.run_folder import (
     CHECKPOINTS,
     INTERRUPTED,
     METRICS_FILE,
+    PULL_FOLDER,
     RUN_FILE,
     SAMPLES_FILE,
     STATE_FILE,
@@ -191,12 +192,18 @@ class CheckpointPush:
 
 
 def pull_run(
-    repo: Target | str, folder: Path, token: str | None = None, params: LLMTrainingParams | None = None
+    repo: Target | str,
+    folder: Path,
+    token: str | None = None,
+    params: LLMTrainingParams | None = None,
+    check: Callable[[Path], None] = lambda folder: None,
 ) -> int | None:
     """Lay the pushed checkpoints of a run into `folder`, so that --resume goes on there; returns the step.
 
     None if there are none.  params: of the run as it is resumed, whose places take those of the first machine where
-    they have the same name.  Raises HubError if the hub fails, RunFolderError if what it gives is no checkpoint.
+    they have the same name.  check: raises if the run whose records lie in a folder can't go on here.
+    Raises HubError if the hub fails (what came goes on the next time), RunFolderError if what it gives can't be used
+    (nothing is left).
     """
     target = repo if isinstance(repo, Target) else Target(repo)
     branch, api = checkpoint_branch(target), open_api(token)
@@ -207,13 +214,20 @@ def pull_run(
     if not steps:
         return None
     log.info(f"the hub has a checkpoint of {target.repo_id} at step {max(steps)}: downloading it ...")
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / ".tmp-pull"
+    is_new = not folder.exists()
+    temporary = folder / PULL_FOLDER
+    temporary.mkdir(parents=True, exist_ok=True)
     with explained(what):
         api.snapshot_download(
             target.repo_id, revision=branch, allow_patterns=[*_RECORDS, f"{CHECKPOINTS}/*"], local_dir=temporary
         )
-    _lay_down(temporary, folder, max(steps), params)
+    try:
+        _take_home(temporary, params)
+        check(temporary)
+        _lay_down(temporary, folder, steps)
+    except RunFolderError:
+        shutil.rmtree(folder if is_new else temporary, ignore_errors=True)
+        raise
     return max(steps)
 
 
@@ -229,23 +243,27 @@ def _listed(api: "HfApi", repo_id: str, branch: str) -> list[str]:
         return []
 
 
-def _lay_down(source: Path, folder: Path, step: int, params: LLMTrainingParams | None) -> None:
+def _take_home(source: Path, params: LLMTrainingParams | None) -> None:
+    if params is not None and (source / PARAMS_FILE).is_file():
+        write_json(source / PARAMS_FILE, _at_home(read_json(source / PARAMS_FILE), json.loads(params.to_json())))
+
+
+def _lay_down(source: Path, folder: Path, steps: Sequence[int]) -> None:
     """Move what was downloaded into place.  state.json first: from then on the folder is known as a run."""
+    step = max(steps)
     progress = source / CHECKPOINTS / f"checkpoint-{step}" / "progress.json"
     if read_json(progress).get("step") != step:
         raise RunFolderError(f"--resume: the checkpoint on the hub can't be read ({progress.name}); push another one")
     total_steps = read_json(source / RUN_FILE).get("resolved", {}).get("total_steps", 0)
     state = RunState(INTERRUPTED, step, total_steps, 0, time.time(), "taken from the hub")
     write_json(folder / STATE_FILE, asdict(state))
-    if params is not None and (source / PARAMS_FILE).is_file():
-        write_json(source / PARAMS_FILE, _at_home(read_json(source / PARAMS_FILE), json.loads(params.to_json())))
     for name in _RECORDS:
         if (source / name).is_file():
             (source / name).replace(folder / name)
     (folder / CHECKPOINTS).mkdir(exist_ok=True)
-    for checkpoint in sorted((source / CHECKPOINTS).iterdir()):
-        if not (folder / CHECKPOINTS / checkpoint.name).exists():
-            checkpoint.rename(folder / CHECKPOINTS / checkpoint.name)
+    for name in (f"checkpoint-{step}" for step in steps):  # not what a download that was cut left of older ones
+        if not (folder / CHECKPOINTS / name).exists():
+            (source / CHECKPOINTS / name).rename(folder / CHECKPOINTS / name)
     shutil.rmtree(source, ignore_errors=True)
 
 

@@ -110,8 +110,14 @@ def push_unpushed(folder: Path, params: LLMTrainingParams) -> bool:
 
 
 def pull_checkpoint(folder: Path, params: LLMTrainingParams) -> int | None:
-    """Fetch the checkpoint that an earlier machine pushed, if this run pushes any; returns its step.  Raises HubError."""
+    """Fetch the checkpoint that an earlier machine pushed, if this run pushes any; returns its step.
+
+    Raises HubError, or RunFolderError if it is of a run with other parameters.
+    """
     if not params.push_checkpoints:
         return None
+    from autotrain.trainers.clm.record import check_same_run  # torch comes with it
+
     token = token_of(params.token)
-    return pull_run(target_of(params, account(open_api(token))), folder, token, params)
+    target = target_of(params, account(open_api(token)))
+    return pull_run(target, folder, token, params, check=lambda pulled: check_same_run(pulled, params, str(target)))

@@ -50,8 +50,11 @@ _SPEED_VARIABLES = (
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "datasets", "bitsandbytes", "safetensors")
 
 
-def check_same_run(folder: Path, params: LLMTrainingParams) -> None:
-    """Raises RunFolderError if parameters that decide the numbers differ from those of the run in `folder`."""
+def check_same_run(folder: Path, params: LLMTrainingParams, name: str | None = None) -> None:
+    """Raises RunFolderError if parameters that decide the numbers differ from those of the run in `folder`.
+
+    name: what to call the run, None for its folder.
+    """
     path = folder / PARAMS_FILE
     if not path.is_file():
         return
@@ -64,7 +67,7 @@ def check_same_run(folder: Path, params: LLMTrainingParams) -> None:
     ]
     if changed:
         raise RunFolderError(
-            f"--resume: {folder} was started with other parameters: {', '.join(changed)}; "
+            f"--resume: {name or folder} was started with other parameters: {', '.join(changed)}; "
             "set them back, or start anew with --overwrite or another project_name"
         )
 
