@@ -21,6 +21,7 @@ from autotrain.params import LLMTrainingParams
 from autotrain.project import submit
 from autotrain.runs import list_runs
 
+pytestmark = pytest.mark.usefixtures("data_are_good")
 TOKEN = "hf_SecretOfJo"
 
 

@@ -18,6 +18,7 @@ from autotrain.errors import ConfigError, HubError, ModelError, TrainingError, U
 from autotrain.project import AutoTrainProject, prepare, submit
 from autotrain.trainers.clm.params import LLMTrainingParams
 
+pytestmark = pytest.mark.usefixtures("data_are_good")
 TOKEN = "hf_nilsverysecrettoken"
 SPACE, DATA, MODEL = "nils/autotrain-run", "nils/autotrain-data-run", "nils/run"
 BACKEND = "spaces-t4-small"

@@ -14,6 +14,7 @@ from autotrain.errors import HubError, UserError
 from autotrain.project import submit
 from autotrain.trainers.clm.params import LLMTrainingParams
 
+pytestmark = pytest.mark.usefixtures("data_are_good")
 TOKEN = "hf_nilsverysecrettoken"
 SPACE, DATA = "nils/autotrain-run", "nils/autotrain-data-run"
 ALWAYS = [

@@ -198,7 +198,8 @@ def test_a_job_stops_at_max_hours_and_another_goes_on_from_its_checkpoint(
 
 
 def test_a_job_that_cant_train_says_why(home: Callable[..., Job], hub: HubDouble, machine_python: Path, tmp_path: Path):
-    submit(home(text_column="mesages"), "jobs-cpu-basic")
+    hub.add_repo("dataset", "jo/rows", {"train.jsonl": Path("data/train.jsonl").read_bytes()})
+    submit(home(data_path="jo/rows", valid_split=None, text_column="mesages"), "jobs-cpu-basic")  # local data are tried here
     (job,) = hub.jobs.values()
     machine = Machine(tmp_path / "machine", machine_python, job.process_environment())
     end = machine.run(job.command)

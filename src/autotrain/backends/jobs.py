@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan
+from autotrain.backends.trial import try_data
 from autotrain.cloud.bill import Bill, Upload, uploads_of
 from autotrain.cloud.bundle import extras_for, install_commands, package_files, python_version, size_of
 from autotrain.cloud.checks import check_config, check_hub, open_account
@@ -153,6 +154,7 @@ class _Work:
         if refusal:
             raise HubError(f"backend {self.backend}: {refusal}")
         check_hub(params, token)
+        try_data(Job(params), self.splits)
         job_id = self._launch(api, token, params)
         url = f"{api.endpoint}/jobs/{job_id}"
         number = register_cloud(project, self.backend, job_id, f"{username}/{project}", url, self.job.params.to_json())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan
+from autotrain.backends.trial import try_data
 from autotrain.cloud.bill import Bill, Upload, uploads_of
 from autotrain.cloud.bundle import extras_for, size_of
 from autotrain.cloud.checks import check_config, check_hub, open_account
@@ -106,6 +107,7 @@ class _Work:
         """Make the Space, upload data and program, and follow the run.  Raises UserErrors before anything is billed."""
         api, token, params = open_account(self.job.params)
         check_hub(params, token)
+        try_data(Job(params), self.splits)
         job_id = space_id(params.username or "", params.project_name)
         self._launch(api, token, params, job_id)
         url = f"{api.endpoint}/spaces/{job_id}"
