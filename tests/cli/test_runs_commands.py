@@ -82,6 +82,28 @@ def test_a_cloud_that_cant_be_asked_hides_no_run(autotrain, run: Path):
     assert "note: 2: where it stands isn't known: " in done.stderr and "hf_abcdefghijk" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("runs", "--json"), ("runs", "show", "1", "--json"), ("runs", "--json", "show", "1")])
+def test_a_script_gets_json(autotrain, run: Path, arguments: tuple[str, ...]):
+    (run / "metrics.jsonl").write_text('{"step": 4, "loss": NaN}\n')
+    found = json.loads(autotrain(*arguments).stdout, parse_constant=pytest.fail)
+    one = found[0] if arguments[-1] == "--json" and "show" not in arguments else found
+    assert (one["id"], one["name"], one["stage"], one["step"], one["total_steps"]) == (1, "my-run", "stopped", 4, 9)
+    assert (one["loss"], one["is_live"], one["folder"], one["process"], one["url"]) == (None, False, str(run), DEAD, None)
+    assert "its worker ended without saying why" in one["reason"] and abs(one["started"] - time.time()) < 600
+
+
+def test_an_empty_list_is_json_too_and_other_actions_have_none(autotrain):
+    assert json.loads(autotrain("runs", "--json").stdout) == []
+    done = autotrain("runs", "--json", "rm", "1")
+    assert done.returncode == 2 and "--json: for the list and for show" in done.stderr
+
+
+def test_a_terminal_that_lacks_characters_hides_no_run(autotrain, folder: Path):
+    make_run(folder / "mod\u00e8le-\u6a21\u578b")
+    done = autotrain("runs", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0 and "mod\\xe8le-\\u6a21\\u578b" in done.stdout
+
+
 # show
 
 

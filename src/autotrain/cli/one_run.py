@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from autotrain import log
+from autotrain.cli.runs_shown import as_json, as_object
 from autotrain.errors import ConfigError, HubError, RunFolderError
 from autotrain.run_folder import FINISHED
 from autotrain.runs import Entry, Run, look_at
@@ -14,7 +15,7 @@ from autotrain.runs.logs import follow, log_file, read_lines
 from autotrain.runs.names import find_entry
 from autotrain.runs.parameters import parameters_to_resume, raw_parameters
 from autotrain.runs.removal import check_removable, folder_bytes, remove_entry, remove_folder
-from autotrain.runs.stages import GONE, RESUMABLE, UNKNOWN, WAITING
+from autotrain.runs.stages import GONE, PAUSED, RESUMABLE, UNKNOWN, WAITING
 from autotrain.runs.stop import stop as stop_local
 from autotrain.runs.waiting import take_out
 
@@ -22,6 +23,9 @@ from autotrain.runs.waiting import take_out
 def show(args: argparse.Namespace) -> int:
     """Write what is known about a run."""
     one = _now(find_entry(args.run))
+    if args.json:
+        sys.stdout.write(log.mask(as_json(as_object(one))))
+        return 0
     facts = [(name, value) for name, value in _facts(one) if value]
     width = max(len(name) for name, _ in facts)
     sys.stdout.write("".join(f"{name + ':':<{width + 1}}  {log.mask(value)}\n" for name, value in facts))
@@ -159,6 +163,8 @@ def _facts(one: Run) -> list[tuple[str, str]]:
 
 def _next(one: Run) -> str:
     number = one.entry.id
+    if one.stage == PAUSED:
+        return f"fg, in the terminal where it was started, goes on; autotrain runs stop {number} saves and ends it"
     if one.is_live:
         return f"autotrain runs logs -f {number}, or autotrain runs stop {number}"
     if one.stage in RESUMABLE:

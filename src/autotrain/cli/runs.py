@@ -2,18 +2,18 @@
 resume one.  RUN is its number, its name, or its folder."""
 
 import argparse
-import os
+import shutil
 import sys
-import time
-from pathlib import Path
+from collections.abc import Sequence
 from types import MappingProxyType
 
 from autotrain import log
+from autotrain.cli import runs_shown
 from autotrain.cli.chat import positive_int
+from autotrain.errors import ConfigError
 from autotrain.runs import Run, list_runs
 from autotrain.runs.stages import RESUMABLE, UNKNOWN
 
-_HEADER = ("ID", "NAME", "STAGE", "STEP", "LOSS", "STARTED", "BACKEND", "WHERE")
 _ACTIONS = MappingProxyType(
     {
         "show": "where a run stands, where it lies, and what can be done with it",
@@ -29,11 +29,15 @@ _MAX_HINTS = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
+    parser.add_argument("--json", action="store_true", help="write the list as JSON, for scripts")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     found: dict[str, argparse.ArgumentParser] = {}
     for name, text in _ACTIONS.items():
         found[name] = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         found[name].add_argument("run", metavar="RUN", help="number or name from the list, or the run's folder")
+    found["show"].add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="write it as JSON, for scripts"
+    )
     found["logs"].add_argument("-f", "--follow", action="store_true", help="go on until the run has ended")
     found["logs"].add_argument(
         "-n", "--lines", type=positive_int, metavar="N", help="begin with the last N lines (not with -f in the cloud)"
@@ -57,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the list, or do what was asked with one run.  Raises UserErrors."""
     if args.action is None:
-        return _list()
+        return _list(as_json=args.json)
+    if args.json and args.action != "show":
+        raise ConfigError(f"--json: for the list and for show; runs {args.action} doesn't write JSON")
     from autotrain.cli import one_run
 
     actions = {
@@ -70,42 +76,26 @@ def run(args: argparse.Namespace) -> int:
     return actions[args.action](args)
 
 
-def _list() -> int:
+def _list(*, as_json: bool) -> int:
     runs = list_runs()
-    if not runs:
-        sys.stdout.write("no runs yet; start one: autotrain --config FILE\n")
-        return 0
     if any(one.entry.cloud for one in runs):
         from autotrain.cloud.live import ask_those_that_may_go_on
 
         runs = ask_those_that_may_go_on(runs)
-    sys.stdout.write(_table([_HEADER, *(_row(one) for one in runs)]))
+    if as_json:
+        sys.stdout.write(log.mask(runs_shown.as_json([runs_shown.as_object(one) for one in runs])))
+    elif runs:
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        sys.stdout.write(runs_shown.run_table(runs, columns) + _hint(runs))
+    else:
+        sys.stdout.write("no runs yet; start one: autotrain --config FILE\n")
     for reason in dict.fromkeys(one.reason for one in runs if one.stage == UNKNOWN and one.reason):
         numbers = ", ".join(str(one.entry.id) for one in runs if one.stage == UNKNOWN and one.reason == reason)
         log.notice(f"{numbers}: where it stands isn't known: {reason}")
-    resumable = [one for one in runs if one.stage in RESUMABLE][:_MAX_HINTS]
-    if resumable:
-        commands = ", or ".join(f"autotrain runs resume {one.entry.id} ({one.entry.name})" for one in resumable)
-        sys.stdout.write(f"\ngo on where one stopped: {commands}\n")
     return 0
 
 
-def _row(one: Run) -> tuple[str, ...]:
-    entry = one.entry
-    step = f"{one.step}/{one.total_steps}" if one.total_steps else "-"
-    loss = "-" if one.loss is None else f"{one.loss:.4f}"
-    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.started))
-    where = entry.cloud.url or entry.cloud.job_id if entry.cloud else _short(entry.folder)
-    return str(entry.id), entry.name, one.stage, step, loss, started, entry.backend, where
-
-
-def _short(folder: Path) -> str:
-    """The folder as one would type it from here."""
-    here, there = os.getcwd(), str(folder)
-    return os.path.relpath(there, here) if there.startswith(here + os.sep) else there
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines) + "\n"
+def _hint(runs: Sequence[Run]) -> str:
+    resumable = [one for one in runs if one.stage in RESUMABLE][:_MAX_HINTS]
+    commands = ", or ".join(f"autotrain runs resume {one.entry.id} ({one.entry.name})" for one in resumable)
+    return f"\ngo on where one stopped: {commands}\n" if commands else ""
