@@ -35,6 +35,17 @@ def test_a_file_with_the_token_in_it_stops_the_push(ann, folder):
     assert ann.places_with(TOKEN) == [] and ann.repositories == {}
 
 
+def test_a_file_with_another_secret_of_the_environment_in_it_stops_the_push_too(ann, folder, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789abcdef")
+    monkeypatch.setenv("SHORT_TOKEN", "oops")
+    (folder / "tokenizer.json").write_text("oops")
+    assert push_run(folder, TARGET, TOKEN).commit
+    (folder / "tokenizer.json").write_bytes(b"x" * ((1 << 24) - 5) + b"0123456789abcdef")  # across two pieces that are read
+    with pytest.raises(HubError, match=r"tokenizer\.json holds your WANDB_API_KEY, so nothing is uploaded"):
+        push_run(folder, TARGET, TOKEN)
+    assert ann.places_with("0123456789abcdef") == []
+
+
 def test_a_repeated_run_replaces_the_earlier_result_and_leaves_files_of_others(ann, folder):
     ann.add_repo("model", "ann/my-run", private=True)
     old = {

@@ -1,7 +1,8 @@
 """A run's result on its way to the hub: in one commit, tried again where that may help."""
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ Result = TypeVar("Result")
 # Between tries.  Within one, the client tries each request again by itself for about half a minute.
 PAUSES_SECONDS = (5.0, 20.0, 60.0)
 _CHUNK_BYTES = 1 << 24
+_FEWEST_CHARACTERS = 12  # of a secret in a variable; what is shorter may stand anywhere
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -102,24 +104,32 @@ def retrying(what: str, action: Callable[[], Result]) -> Result:
 
 
 def check_no_secret(files: list[Upload], token: str | None) -> None:
-    """Raise HubError if the token stands in one of `files`."""
-    if not token:
-        return
+    """Raise HubError if the token, or another secret of the environment, stands in one of `files`."""
+    secrets = {value.encode(): f"your {name}" for name, value in os.environ.items() if _is_secret(name, value)}
+    secrets |= {token.encode(): "your hub token"} if token else {}
     for file in files:
-        if _contains(file.content, token.encode()):
-            raise HubError(f"{file.path} holds your hub token, so nothing is uploaded; take it out of the file")
+        found = _found_in(file.content, secrets)
+        if found is not None:
+            raise HubError(f"{file.path} holds {secrets[found]}, so nothing is uploaded; take it out of the file")
 
 
-def _contains(content: Path | bytes, needle: bytes) -> bool:
+def _is_secret(variable: str, value: str) -> bool:
+    return len(value) >= _FEWEST_CHARACTERS and variable.endswith(("TOKEN", "API_KEY", "SECRET", "PASSWORD"))
+
+
+def _found_in(content: Path | bytes, secrets: Collection[bytes]) -> bytes | None:
+    """The first of `secrets` in `content`, of which the weights are large."""
     if isinstance(content, bytes):
-        return needle in content
-    kept = b""
+        return next((secret for secret in secrets if secret in content), None)
+    overlap, kept = max(map(len, secrets), default=1), b""
     with content.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
-            if needle in kept + chunk:
-                return True
-            kept = chunk[-len(needle) :]
-    return False
+            window = kept + chunk
+            for secret in secrets:
+                if secret in window:
+                    return secret
+            kept = window[-overlap:]
+    return None
 
 
 def _page(endpoint: str, target: Target) -> str:
