@@ -1,6 +1,9 @@
 """What tests of the page share: settings in an empty folder, and the guarded API without pages."""
 
+import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -67,3 +70,26 @@ def worker_double(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
         return [sys.executable, program, entry, "--training_config", parameters_file, *options]
 
     monkeypatch.setattr("autotrain.backends.local.worker_command", command)
+
+
+@pytest.fixture
+def served(state: AppState) -> Iterator[str]:
+    """Address of the guarded API on a port of its own, for what streams or has a client of its own."""
+    import uvicorn
+
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        config = uvicorn.Config(
+            Guard(build_api(state), state.settings, state.access, public=("/static/",)),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(30)

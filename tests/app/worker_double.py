@@ -44,9 +44,9 @@ if "--resume" in arguments and (folder / "state.json").is_file():
 folder.mkdir(exist_ok=True)
 if "--overwrite" in arguments:
     (folder / "metrics.jsonl").unlink(missing_ok=True)
-write("training_params.json", json.dumps({**given, "set_by_user": explicit}))
 # What the test wants to know of the environment that the worker was started in.
 write("run.json", json.dumps({name: os.environ.get(name) for name in ("HF_TOKEN",)} | {"cwd": os.getcwd()}))
+write("training_params.json", json.dumps({**given, "set_by_user": explicit}))
 with (folder / "train.log").open("a") as log, (folder / "metrics.jsonl").open("a") as metrics:
     for step in range(first + 1, total + 1):
         set_state("training", step - 1)

@@ -53,13 +53,13 @@ class Watches:
 
     async def _poll(self) -> None:
         """As long as anybody watches.  Looks are taken in a thread, and callbacks called in the loop."""
-        last: dict[Watched, tuple[object, ...]] = {what: await _look(what) for what in list(self._callbacks)}
+        last: dict[Watched, tuple[object, ...]] = {}
         while self._callbacks:
             started = time.monotonic()
             for what in list(self._callbacks):
                 signature = await _look(what)
-                is_new = what not in last
-                if last.get(what) != signature and not is_new:
+                # At the first look too: something may have changed since whoever watches looked himself.
+                if last.get(what) != signature:
                     what.forget_view()
                     for callback in list(self._callbacks.get(what, ())):
                         # So that one that fails is reported, and the others are called all the same.

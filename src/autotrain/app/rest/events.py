@@ -109,6 +109,7 @@ class _Follower:
 
     def look(self) -> bool:
         """Whether the run has ended, and all was had of it; the state is asked first, so that its last words are in."""
+        self._feed.forget_view()
         view = self._feed.view()
         state = answer_of(view).model_dump()
         if "metrics" in self._wanted:
