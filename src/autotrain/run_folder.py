@@ -30,7 +30,8 @@ CHECKPOINTS = "checkpoints"
 TENSORBOARD = "runs"
 LOCK_FILE = ".lock"
 PULL_FOLDER = ".tmp-pull"  # checkpoints on their way from the hub
-HEARTBEAT_SECONDS = 5.0
+# Whoever watches sees the step within a second.
+HEARTBEAT_SECONDS = 0.5
 _NUM_LOCK_TRIES = 10
 _LOCK_TRY_SECONDS = 0.05
 
@@ -96,18 +97,19 @@ class RunState:
     message: str = ""
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, waits_for_disk: bool = True) -> None:
     """Write `value` to `path`, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", waits_for_disk=waits_for_disk)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, waits_for_disk: bool = True) -> None:
     """Write `text` to `path`, whole or not at all."""
     temporary = path.with_name(f".tmp-{path.name}")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if waits_for_disk:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)
 
 
@@ -213,24 +215,25 @@ class RunFolder:
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
-        self._last_heartbeat = 0.0
-        self._state = RunState(TRAINING, 0, 0, os.getpid(), time.time())
+        self._state = RunState(TRAINING, 0, 0, os.getpid(), 0.0)
 
     def set_state(self, stage: str, step: int, total_steps: int, message: str = "") -> None:
         """Write state.json at once."""
-        now = time.time()
-        self._state = RunState(stage, step, total_steps, os.getpid(), now, message)
-        self._last_heartbeat = now
-        write_json(self.path / STATE_FILE, asdict(self._state))
+        self._write(RunState(stage, step, total_steps, os.getpid(), time.time(), message))
 
     def set_stage(self, stage: str, message: str = "") -> None:
         """Write state.json with another stage and the same step."""
         self.set_state(stage, self._state.step, self._state.total_steps, message)
 
     def beat(self, step: int, total_steps: int) -> None:
-        """Write state.json if the last time was a while ago."""
-        if time.time() - self._last_heartbeat >= HEARTBEAT_SECONDS:
-            self.set_state(self._state.stage, step, total_steps)
+        """Write state.json if the last time was a while ago, without waiting for the disk: the next beat comes soon."""
+        now = time.time()
+        if now - self._state.heartbeat >= HEARTBEAT_SECONDS:
+            self._write(RunState(self._state.stage, step, total_steps, os.getpid(), now), waits_for_disk=False)
+
+    def _write(self, state: RunState, *, waits_for_disk: bool = True) -> None:
+        self._state = state
+        write_json(self.path / STATE_FILE, asdict(state), waits_for_disk=waits_for_disk)
 
     def release(self) -> None:
         os.close(self._lock)
