@@ -80,7 +80,7 @@ class Inspector:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=_LINE_BYTES,
-            process_group=0,
+            start_new_session=True,
             preexec_fn=die_with_parent(),
         )
         self._token, self._num_asked = token, 0
