@@ -105,8 +105,9 @@ def rope_entries(dtype: torch.dtype) -> list[Entry]:
 
 
 def softmax_entries(dtype: torch.dtype, keys: int) -> list[Entry]:
-    scores, grad = (normal(HEADS, QUERIES, keys, dtype=dtype) for _ in range(2))
-    offset, scale, out = keys - QUERIES, HEAD_SIZE**-0.5, torch.empty_like(scores)
+    scores, grad = (normal(1, HEADS, QUERIES, keys, dtype=dtype) for _ in range(2))
+    offset, scale = keys - QUERIES, HEAD_SIZE**-0.5
+    block = (torch.tensor([offset], dtype=torch.int32), torch.tensor([QUERIES], dtype=torch.int32))
     hidden = torch.ones(QUERIES, keys, dtype=torch.bool).triu(offset + 1)
     mask = torch.zeros(QUERIES, keys, dtype=dtype).masked_fill(hidden, float("-inf"))
     leaf = scores.clone().requires_grad_()
@@ -118,12 +119,12 @@ def softmax_entries(dtype: torch.dtype, keys: int) -> list[Entry]:
     return [
         Entry(
             f"causal_softmax_, {keys} keys",
-            lambda: ops.causal_softmax_(scores, scale, offset, out=out),
+            lambda: ops.causal_softmax_(scores.clone(), scale, *block),
             lambda: theirs(scores),
         ),
         Entry(
             f"causal_softmax_backward_, {keys} keys",
-            lambda: ops.causal_softmax_backward_(probabilities, grad, scale, offset),
+            lambda: ops.causal_softmax_backward_(probabilities, grad, scale, *block),
             backward(theirs(leaf), [leaf], grad.clone()),
         ),
     ]

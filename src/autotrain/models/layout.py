@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from autotrain.models.fast.blocks import Blocks, blocks_of
 from autotrain.models.fast.paths import Paths, paths_of
 from autotrain.types import Span
 
@@ -40,6 +41,7 @@ class Layout:
     calls: list[None] = field(default_factory=list[None])
     _masks: dict[tuple[int, int, int | None, torch.device], Tensor] = field(default_factory=dict[Any, Tensor])
     _paths: dict[torch.device, Paths] = field(default_factory=dict[Any, Paths])
+    _blocks: dict[tuple[int | None, int], tuple[Blocks, ...]] = field(default_factory=dict[Any, tuple[Blocks, ...]])
 
     @property
     def num_calls(self) -> int:
@@ -60,6 +62,12 @@ class Layout:
             seen = distance >= 0
             self._masks[key] = seen if window is None else seen & (distance < window)
         return self._masks[key]
+
+    def blocks(self, window: int | None, multiple: int) -> tuple[Blocks, ...]:
+        """The chains as attention by blocks takes them."""
+        if (window, multiple) not in self._blocks:
+            self._blocks[window, multiple] = blocks_of(self.chains, window, multiple)
+        return self._blocks[window, multiple]
 
     def paths(self, device: torch.device) -> Paths:
         """The chains as kernels for sequences of varying lengths take them."""

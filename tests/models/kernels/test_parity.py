@@ -95,22 +95,44 @@ class TestRows:
         assert_close(logits, before)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 37), (3, 64, 200)])
+def indices(*numbers: int) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.int32)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 37), (3, 2, 64, 200)])
 @pytest.mark.parametrize("window", [None, 1, 20])
 @pytest.mark.parametrize("offset", [0, 3, 136, 500])
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("out_dtype", TYPES)
-def test_causal_softmax_and_its_gradient(kernels: Kernels, shape, window, offset, dtype, out_dtype):
-    scores, grad = (random(*shape, dtype=dtype, seed=seed, gap=3) * 4 for seed in (0, 1))
-    seen = (0.3, offset, window)
-    made, wanted = torch.full(shape, 7.0, dtype=out_dtype), torch.full(shape, 7.0, dtype=out_dtype)
-    assert_close(native.causal_softmax_(kernels, scores, *seen, made), plain.causal_softmax_(scores, *seen, wanted))
-    if dtype == out_dtype:
-        assert torch.equal(native.causal_softmax_(kernels, scores.clone(), *seen, scores), made)
-    for delta in (None, random(*shape[:2], dtype=torch.float32, seed=2)):
-        mine, theirs = grad.clone(), grad.clone()
-        native.causal_softmax_backward_(kernels, made, mine, delta, *seen)
-        assert_close(mine, plain.causal_softmax_backward_(made, theirs, delta, *seen))
+@pytest.mark.parametrize("grad_dtype", TYPES)
+def test_causal_softmax_and_its_gradient(kernels: Kernels, shape, window, offset, dtype, grad_dtype):
+    scores, grad = (random(*shape, dtype=kind, seed=seed) * 4 for seed, kind in enumerate((dtype, grad_dtype)))
+    offsets = indices(*range(offset, offset + shape[0]))
+    lengths = indices(*(shape[2] - number for number in range(shape[0])))
+    seen = (0.3, offsets, lengths, window)
+    made = native.causal_softmax_(kernels, scores.clone(), *seen)
+    assert_close(made, plain.causal_softmax_(scores, *seen))
+    mine, theirs = grad.clone(), grad.clone()
+    native.causal_softmax_backward_(kernels, made, mine, *seen)
+    assert_close(mine, plain.causal_softmax_backward_(made, theirs, *seen))
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("width", [1, 64, 80])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_rows_of_blocks_bit_for_bit(kernels: Kernels, heads: int, width: int, dtype: torch.dtype):
+    x = random(40, heads * width, dtype=dtype, gap=3)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0)).to(torch.int32)
+    rows = torch.full((3, 16), -1, dtype=torch.int32)
+    rows[0], rows[1, :16], rows[2, :5] = order[:16], order[16:32], order[32:37]
+    packed = native.gather_rows(kernels, x, rows, heads)
+    assert torch.equal(packed, plain.gather_rows(x, rows, heads))
+    mine, theirs = torch.zeros_like(x), torch.zeros_like(x)
+    native.scatter_rows_(kernels, packed, rows, mine)
+    assert torch.equal(mine, plain.scatter_rows_(packed, rows, theirs))
+    assert torch.equal(mine[order[:37].long()], x[order[:37].long()]) and not mine[order[37:].long()].any()
+    total = random(40, heads * width, dtype=torch.float32, seed=1)
+    several = torch.where(rows < 0, rows, rows // 2)  # each token more than once
+    assert_close(native.add_rows_(kernels, packed, several, total.clone()), plain.add_rows_(packed, several, total.clone()))
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -119,13 +141,17 @@ def test_two_threads_give_the_same_bits(kernels: Kernels, two_threads: None, dty
         x, other, grad = (random(150, 576, dtype=dtype, seed=seed) for seed in range(3))
         weight, angles = random(576, dtype=dtype, seed=3), random(150, 64, dtype=dtype)
         y, rstd = native.rms_norm(kernels, x, weight, 1e-5, dtype)
-        blocks = random(9, 64, 192, dtype=dtype)
+        blocks = random(3, 3, 64, 192, dtype=dtype)
+        seen = (0.1, indices(64, 0, 128), indices(64, 64, 10), None)
+        rows = torch.arange(192, dtype=torch.int32).view(3, 64) % 150
         calls: list[Callable[[], Any]] = [
             lambda: native.rms_norm_backward(kernels, grad, x, weight, rstd, other, True),
             lambda: native.swiglu_backward(kernels, grad, x, other, None),
             lambda: native.rope_(kernels, x.clone(), 9, angles, angles, False),
-            lambda: native.causal_softmax_(kernels, blocks, 0.1, 64, None, torch.empty_like(blocks)),
-            lambda: native.causal_softmax_backward_(kernels, blocks, blocks.clone(), None, 0.1, 64, None),
+            lambda: native.causal_softmax_(kernels, blocks.clone(), *seen),
+            lambda: native.causal_softmax_backward_(kernels, blocks, blocks.clone(), *seen),
+            lambda: native.gather_rows(kernels, x, rows, 9),
+            lambda: native.add_rows_(kernels, native.gather_rows(kernels, x, rows, 9), rows, torch.zeros(150, 576)),
             lambda: native.log_prob_and_gradient_(kernels, x.clone(), torch.arange(150)),
             lambda: native.dropout(kernels, x, 0.1, keys_of(3), None),
             lambda: native.dropout(kernels, x[:, 1:], 0.1, keys_of(3), None),
@@ -156,20 +182,19 @@ def test_log_probs_over_a_whole_vocabulary_are_right_to_float32(kernels: Kernels
 
 
 def test_what_is_not_seen_is_not_read(kernels: Kernels):
-    scores = random(1, 4, 6, dtype=torch.float32)
-    wanted = native.causal_softmax_(kernels, scores, 1.0, 0, None, torch.empty_like(scores))
-    spoilt = scores.masked_fill(~plain.visible(scores, 0, None), float("nan"))
+    scores = random(1, 1, 4, 6, dtype=torch.float32)
+    seen = (1.0, indices(0), indices(3), None)
+    wanted = native.causal_softmax_(kernels, scores.clone(), *seen)
+    spoilt = scores.masked_fill(~plain.visible(scores, *seen[1:]), float("nan"))
     for softmax in (plain.causal_softmax_, lambda *rest: native.causal_softmax_(kernels, *rest)):
-        assert_close(softmax(spoilt.clone(), 1.0, 0, None, torch.empty_like(scores)), wanted)
+        assert_close(softmax(spoilt.clone(), *seen), wanted)
 
 
 def test_nan_and_infinity_are_not_hidden(kernels: Kernels):
     nan, infinity = float("nan"), float("inf")
-    scores = torch.tensor([[[0.0, nan, 1.0], [0.0, -infinity, 1.0]]])
-    assert_close(
-        native.causal_softmax_(kernels, scores, 1.0, 2, None, torch.empty_like(scores)),
-        plain.causal_softmax_(scores, 1.0, 2, None, torch.empty_like(scores)),
-    )
+    scores = torch.tensor([[[[0.0, nan, 1.0], [0.0, -infinity, 1.0]]]])
+    seen = (1.0, indices(2), indices(2), None)
+    assert_close(native.causal_softmax_(kernels, scores.clone(), *seen), plain.causal_softmax_(scores.clone(), *seen))
     x = torch.tensor([[1.0, nan, infinity]]).bfloat16()
     assert native.swiglu(kernels, x, torch.ones_like(x)).isnan().tolist() == [[False, True, False]]
     assert native.rms_norm(kernels, x, torch.ones(3), 1e-5, torch.bfloat16)[0].isnan().all()

@@ -80,19 +80,26 @@ def test_rope_is_that_of_llama(dtype: torch.dtype):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("window", [None, 4])
 def test_causal_softmax_is_a_masked_softmax(dtype: torch.dtype, window: int | None):
-    scores, offset = leaf(2, 5, 9, dtype=dtype), 3
+    scores = leaf(2, 3, 5, 9, dtype=dtype)
+    offsets, lengths = (3, 1), (5, 4)
     seen = [
-        [key <= offset + query and (not window or key > offset + query - window) for key in range(9)] for query in range(5)
+        [
+            [key <= offset + query and (not window or key > offset + query - window) for key in range(9)]
+            if query < length
+            else [False] * 9
+            for query in range(5)
+        ]
+        for offset, length in zip(offsets, lengths, strict=True)
     ]
-    wanted = (scores.float() * 0.5).masked_fill(~torch.tensor(seen), float("-inf")).softmax(-1).to(dtype)
-    grad = leaf(2, 5, 9, dtype=dtype, seed=1).detach()
+    is_seen = torch.tensor(seen)[:, None]
+    wanted = (scores.float() * 0.5).masked_fill(~is_seen, -1e30).softmax(-1).masked_fill(~is_seen, 0).to(dtype)
+    grad = leaf(2, 3, 5, 9, dtype=dtype, seed=1).detach()
     wanted.backward(grad)
+    told = (0.5, torch.tensor(offsets, dtype=torch.int32), torch.tensor(lengths, dtype=torch.int32), window)
     with torch.no_grad():
-        made = plain.causal_softmax_(scores, 0.5, offset, window, torch.empty_like(scores))
+        made = plain.causal_softmax_(scores.clone(), *told)
         assert torch.equal(made, wanted)
-        delta = (made.float() * grad.float()).sum(-1)
-        for given in (None, delta):
-            assert_close(plain.causal_softmax_backward_(made, grad.clone(), given, 0.5, offset, window), scores.grad)
+        assert_close(plain.causal_softmax_backward_(made, grad.clone(), *told), scores.grad)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -109,6 +116,7 @@ def test_log_prob_is_minus_the_cross_entropy(dtype: torch.dtype):
 
 def test_a_hand_worked_softmax():
     # Query 1 of two sees both keys: e^(ln 3) = 3 against 1.
-    scores = torch.tensor([[[0.0, 5.0], [torch.tensor(3.0).log(), 0.0]]])
-    made = plain.causal_softmax_(scores, 1.0, 0, None, scores)
-    torch.testing.assert_close(made, torch.tensor([[[1.0, 0.0], [0.75, 0.25]]]))
+    scores = torch.tensor([[[[0.0, 5.0], [torch.tensor(3.0).log(), 0.0]]]])
+    one, two = torch.tensor([0], dtype=torch.int32), torch.tensor([2], dtype=torch.int32)
+    made = plain.causal_softmax_(scores, 1.0, one, two, None)
+    torch.testing.assert_close(made, torch.tensor([[[[1.0, 0.0], [0.75, 0.25]]]]))

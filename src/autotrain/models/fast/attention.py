@@ -1,27 +1,29 @@
 """Attention of a forest by batched matrix products over blocks of queries: fast on processors, and made again going back.
 
 torch's own attention is slow on short texts there.  Here the queries that share a key head lie under each other in one
-product, and a block of queries sees only the keys up to its last one.  Probabilities of blocks that see few keys are kept
-for the backward pass, others made again, so that what is kept grows with the tokens and not with their square.
+product, a block of queries sees only the keys up to its last one, and blocks of one size are computed together.
+Probabilities of blocks that see few keys are kept for the backward pass, others made again, so that what is kept grows
+with the tokens and not with their square.
 
-Legend: N tokens, Q query heads, K key heads, G = Q / K, D head size, L queries of a block, C keys that it may see.
+Legend: N tokens, Q query heads, K key heads, G = Q / K, D head size; B blocks of a group, L queries and C keys of each.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from autotrain.models.fast.blocks import Blocks
 from autotrain.models.kernels import ops
-from autotrain.models.layout import Chain, Layout
+from autotrain.models.layout import Layout
 
 # Keys up to which a block's probabilities are kept: what short texts need is little, and making it again costs them most.
 _KEPT_KEYS = 256
-# Queries of a block: few enough to waste little on keys that none of them sees, enough for a fast product.
-_BLOCK = {torch.bfloat16: 128, torch.float32: 64}
+# What the sizes of blocks are filled up to: in float32 what is computed for nothing costs more than another shape.
+_MULTIPLES = MappingProxyType({torch.bfloat16: 64, torch.float32: 32})
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,12 @@ class Heads:
     window: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Queries start .. end-1 of the batch, which see the keys first .. last-1 of their path; offset: of the first query."""
-
-    start: int
-    end: int
-    first: int
-    last: int
-    offset: int
-
-
 def can_attend(query: Tensor) -> bool:
     """Whether blocks serve these values: on a processor, of a type that products are fast in."""
-    return query.device.type == "cpu" and query.dtype in _BLOCK
+    return query.device.type == "cpu" and query.dtype in _MULTIPLES
 
 
-Kept = list[Tensor | None]  # probabilities (K, G * L, C) of each block, None where they are made again
+Kept = list[Tensor | None]  # probabilities (B * K, G * L, C) of each group of blocks, None where they are made again
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads, kept: Kept | None = None) -> Tensor:
@@ -58,104 +49,70 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Hea
 
     Tokens that the layout doesn't name attend to nothing: their rows are zero.
     """
-    query, key, value = _by_head(query, heads.num_queries), _by_head(key, heads.num_keys), _by_head(value, heads.num_keys)
-    output = query.new_zeros(*query.shape[:2], value.shape[-1])
-    for index, chain in enumerate(layout.chains):
-        keys, values = _on_path(key, layout, index), _on_path(value, layout, index)
-        for block in _blocks(chain, heads.window, _BLOCK[query.dtype]):
-            probabilities = _probabilities(_queries(query, block, heads), keys, block, heads)
-            _put(output, torch.bmm(probabilities, values[:, block.first : block.last]), block, heads)
-            if kept is not None:
-                kept.append(probabilities if block.last - block.first <= _KEPT_KEYS else None)
-    return output.flatten(1)
+    if len(query) < layout.num_tokens:
+        raise ValueError(f"{len(query)} tokens, and a layout of {layout.num_tokens}")
+    output = query.new_zeros(len(query), value.shape[1] // heads.num_keys * heads.num_queries)
+    for blocks in layout.blocks(heads.window, _MULTIPLES[query.dtype]):
+        queries, keys, values = _by_block(query, key, value, blocks, heads)
+        probabilities = _probabilities(queries, keys, blocks, heads)
+        _put(torch.bmm(probabilities, values), blocks, heads, output)
+        if kept is not None:
+            kept.append(probabilities if keys.shape[1] <= _KEPT_KEYS else None)
+    return output
 
 
 def attend_backward(
     grad: Tensor, query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads, kept: Kept
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value from that of the output, grad: (N, Q * D)."""
-    grad, query = _by_head(grad, heads.num_queries), _by_head(query, heads.num_queries)
-    key, value = _by_head(key, heads.num_keys), _by_head(value, heads.num_keys)
-    grad_query = torch.zeros_like(query)
-    grad_key, grad_value = torch.zeros_like(key, dtype=torch.float32), torch.zeros_like(value, dtype=torch.float32)
-    remaining = iter(kept)
-    for index, chain in enumerate(layout.chains):
-        keys, values = _on_path(key, layout, index), _on_path(value, layout, index)
-        path_grad_key = torch.zeros_like(keys, dtype=torch.float32)
-        path_grad_value = torch.zeros_like(values, dtype=torch.float32)
-        for block in _blocks(chain, heads.window, _BLOCK[query.dtype]):
-            seen = slice(block.first, block.last)
-            queries, grads = _queries(query, block, heads), _queries(grad, block, heads)
-            probabilities = next(remaining)
-            if probabilities is None:
-                probabilities = _probabilities(queries, keys, block, heads)
-            path_grad_value[:, seen] += torch.bmm(probabilities.transpose(1, 2), grads)
-            by_score = torch.bmm(grads, values[:, seen].transpose(1, 2))
-            shape = (heads.num_queries, block.end - block.start, block.last - block.first)
-            ops.causal_softmax_backward_(
-                probabilities.view(shape), by_score.view(shape), heads.scale, block.offset, heads.window
-            )
-            path_grad_key[:, seen] += torch.bmm(by_score.transpose(1, 2), queries)
-            _put(grad_query, torch.bmm(by_score, keys[:, seen]), block, heads)
-        _add_on_path(grad_key, path_grad_key, layout, index)
-        _add_on_path(grad_value, path_grad_value, layout, index)
-    return grad_query.flatten(1), grad_key.flatten(1).to(key.dtype), grad_value.flatten(1).to(value.dtype)
+    grad_query = torch.zeros_like(query, memory_format=torch.contiguous_format)
+    grad_key, grad_value = (torch.zeros(tensor.shape, dtype=torch.float32) for tensor in (key, value))
+    for blocks, probabilities in zip(layout.blocks(heads.window, _MULTIPLES[query.dtype]), kept, strict=True):
+        queries, keys, values = _by_block(query, key, value, blocks, heads)
+        grads = _query_rows(grad, blocks, heads)
+        if probabilities is None:
+            probabilities = _probabilities(queries, keys, blocks, heads)
+        _add(torch.bmm(probabilities.transpose(1, 2), grads), blocks, heads, grad_value)
+        by_score = torch.bmm(grads, values.transpose(1, 2))
+        mine, theirs = _by_head(probabilities, blocks, heads), _by_head(by_score, blocks, heads)
+        ops.causal_softmax_backward_(mine, theirs, heads.scale, blocks.offsets, blocks.lengths, heads.window)
+        _add(torch.bmm(by_score.transpose(1, 2), queries), blocks, heads, grad_key)
+        _put(torch.bmm(by_score, keys), blocks, heads, grad_query)
+    return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype)
 
 
-def _by_head(tensor: Tensor, num_heads: int) -> Tensor:
-    """(N, heads, D)."""
-    return tensor.unflatten(1, (num_heads, -1))
+def _by_block(query: Tensor, key: Tensor, value: Tensor, blocks: Blocks, heads: Heads) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries (B * K, G * L, D), keys and values (B * K, C, D)."""
+    keys, values = (ops.gather_rows(tensor, blocks.keys, heads.num_keys).flatten(0, 1) for tensor in (key, value))
+    return _query_rows(query, blocks, heads), keys, values
 
 
-def _blocks(chain: Chain, window: int | None, size: int) -> Iterator[_Block]:
-    prefix = chain.prefix_length
-    for start in range(0, chain.length, size):
-        end = min(start + size, chain.length)
-        first = 0 if window is None else max(0, prefix + start - window + 1)
-        yield _Block(chain.start + start, chain.start + end, first, prefix + end, prefix + start - first)
+def _query_rows(tensor: Tensor, blocks: Blocks, heads: Heads) -> Tensor:
+    """(B * K, G * L, D): rows of queries, those of the heads that share a key head under each other."""
+    rows = ops.gather_rows(tensor, blocks.queries, heads.num_queries)  # (B, Q, L, D)
+    return rows.view(len(rows) * heads.num_keys, -1, rows.shape[-1])
 
 
-def _on_path(tensor: Tensor, layout: Layout, index: int) -> Tensor:
-    """(K, C, D) contiguous: what lies on the path of a chain, its own tokens last."""
-    chain = layout.chains[index]
-    pieces = [tensor[place] for place in _places(layout, chain)]
-    path = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-    return path.transpose(0, 1).contiguous()
+def _by_head(tensor: Tensor, blocks: Blocks, heads: Heads) -> Tensor:
+    """(B, Q, L, ...) of (B * K, G * L, ...)."""
+    return tensor.view(len(blocks.queries), heads.num_queries, blocks.queries.shape[1], tensor.shape[-1])
 
 
-def _add_on_path(total: Tensor, path: Tensor, layout: Layout, index: int) -> None:
-    """Add (K, C, D) to the tokens (of N) that it belongs to."""
-    start = 0
-    for place in _places(layout, layout.chains[index]):
-        length = place.stop - place.start
-        total[place] += path[:, start : start + length].transpose(0, 1)
-        start += length
-
-
-def _places(layout: Layout, chain: Chain) -> list[slice]:
-    starts = [(layout.chains[earlier].start, count) for earlier, count in chain.prefix]
-    return [slice(start, start + length) for start, length in (*starts, (chain.start, chain.length))]
-
-
-def _queries(tensor: Tensor, block: _Block, heads: Heads) -> Tensor:
-    """(K, G * L, D) contiguous: a block's rows, those of the heads that share a key head under each other."""
-    rows = tensor[block.start : block.end].unflatten(1, (heads.num_keys, -1))  # (L, K, G, D)
-    return rows.permute(1, 2, 0, 3).reshape(heads.num_keys, -1, tensor.shape[-1])
-
-
-def _put(tensor: Tensor, rows: Tensor, block: _Block, heads: Heads) -> None:
-    """The way back of `_queries`."""
-    length = block.end - block.start
-    by_head = rows.view(heads.num_queries, length, rows.shape[-1])  # (Q, L, D)
-    tensor[block.start : block.end] = by_head.transpose(0, 1)
-
-
-def _probabilities(queries: Tensor, keys: Tensor, block: _Block, heads: Heads) -> Tensor:
-    """(K, G * L, C) in the type of the queries."""
-    scores = torch.bmm(queries, keys[:, block.first : block.last].transpose(1, 2))
-    shape = (heads.num_queries, block.end - block.start, block.last - block.first)
-    ops.causal_softmax_(scores.view(shape), heads.scale, block.offset, heads.window)
+def _probabilities(queries: Tensor, keys: Tensor, blocks: Blocks, heads: Heads) -> Tensor:
+    """(B * K, G * L, C) in the type of the queries."""
+    scores = torch.bmm(queries, keys.transpose(1, 2))
+    ops.causal_softmax_(_by_head(scores, blocks, heads), heads.scale, blocks.offsets, blocks.lengths, heads.window)
     return scores
+
+
+def _put(rows: Tensor, blocks: Blocks, heads: Heads, out: Tensor) -> None:
+    """Write rows of queries (B * K, G * L, D) to their tokens."""
+    ops.scatter_rows_(_by_head(rows, blocks, heads), blocks.queries, out)
+
+
+def _add(rows: Tensor, blocks: Blocks, heads: Heads, total: Tensor) -> None:
+    """Add rows of keys (B * K, C, D) to their tokens."""
+    ops.add_rows_(rows.view(len(blocks.keys), heads.num_keys, *rows.shape[1:]), blocks.keys, total)
 
 
 class BlockAttention(torch.autograd.Function):

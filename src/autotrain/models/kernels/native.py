@@ -178,39 +178,77 @@ def rope_(kernels: Kernels, x: Tensor, num_heads: int, cos: Tensor, sin: Tensor,
     return x
 
 
-def causal_softmax_(kernels: Kernels, scores: Tensor, scale: float, offset: int, window: int | None, out: Tensor) -> Tensor:
-    _require(scores.shape, out)
+def causal_softmax_(
+    kernels: Kernels, scores: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None
+) -> Tensor:
+    _require(scores.shape[:1], offsets, lengths)
     kernels["causal_softmax"](
-        *(scores.data_ptr(), scores.stride(0), scores.stride(1), _code(scores)),
-        *(out.data_ptr(), out.stride(0), out.stride(1), _code(out)),
+        *(scores.data_ptr(), _code(scores)),
+        *(offsets.data_ptr(), lengths.data_ptr()),
         *scores.shape,
-        *(scale, offset, window or 0),
+        *(scale, window or 0),
         _num_threads(scores.numel()),
     )
-    return out
+    return scores
 
 
 def causal_softmax_backward_(
     kernels: Kernels,
     probabilities: Tensor,
     grad: Tensor,
-    delta: Tensor | None,
     scale: float,
-    offset: int,
+    offsets: Tensor,
+    lengths: Tensor,
     window: int | None,
 ) -> Tensor:
     _require(grad.shape, probabilities)
-    if delta is not None:
-        _require(grad.shape[:-1], delta)
+    _require(grad.shape[:1], offsets, lengths)
     kernels["causal_softmax_backward"](
-        *(probabilities.data_ptr(), probabilities.stride(0), probabilities.stride(1), _code(probabilities)),
-        *(grad.data_ptr(), grad.stride(0), grad.stride(1), _code(grad)),
-        None if delta is None else delta.data_ptr(),
+        *(probabilities.data_ptr(), _code(probabilities)),
+        *(grad.data_ptr(), _code(grad)),
+        *(offsets.data_ptr(), lengths.data_ptr()),
         *grad.shape,
-        *(scale, offset, window or 0),
+        *(scale, window or 0),
         _num_threads(grad.numel()),
     )
     return grad
+
+
+def gather_rows(kernels: Kernels, x: Tensor, rows: Tensor, num_heads: int) -> Tensor:
+    num_blocks, length = rows.shape
+    width = x.shape[1] // num_heads
+    out = x.new_empty(num_blocks, num_heads, length, width)
+    kernels["gather_rows"](
+        *(x.data_ptr(), x.stride(0), _code(x)),
+        rows.data_ptr(),
+        *(num_blocks, length, num_heads, width),
+        out.data_ptr(),
+        _num_threads(out.numel()),
+    )
+    return out
+
+
+def scatter_rows_(kernels: Kernels, packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
+    _rows_to(kernels, "scatter_rows", packed, rows, out)
+    return out
+
+
+def add_rows_(kernels: Kernels, packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
+    _rows_to(kernels, "add_rows", packed, rows, out)
+    return out
+
+
+def _rows_to(kernels: Kernels, name: str, packed: Tensor, rows: Tensor, out: Tensor) -> None:
+    num_blocks, num_heads, length, width = packed.shape
+    _require(torch.Size((num_blocks, length)), rows)
+    _require(torch.Size((len(out), num_heads * width)), out)
+    kernels[name](
+        *(packed.data_ptr(), _code(packed)),
+        rows.data_ptr(),
+        *(num_blocks, length, num_heads, width),
+        *(out.data_ptr(), out.stride(0)),
+        _num_threads(packed.numel()),
+    )
 
 
 def log_prob(kernels: Kernels, logits: Tensor, target: Tensor) -> Tensor:

@@ -96,39 +96,73 @@ def rope_(x: Tensor, num_heads: int, cos: Tensor, sin: Tensor, *, inverse: bool 
     return plain.rope_(x, num_heads, cos, sin, inverse)
 
 
-def causal_softmax_(
-    scores: Tensor, scale: float, offset: int, window: int | None = None, out: Tensor | None = None
-) -> Tensor:
-    """softmax(scale * scores) over the keys that a query sees; exactly 0 for the others.  Returns out.
+def causal_softmax_(scores: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None = None) -> Tensor:
+    """Write softmax(scale * scores) over the keys that a query sees, exactly 0 for the others, over the scores.
 
-    scores: (B, L, C).  scale > 0.  Query i sees the keys 0 .. offset + i, with a window only the last `window` of them.
-    out: (B, L, C) of either type; None: the scores are written over.  What lies at unseen keys is not read.
+    scores: (B, Q, L, C), contiguous.  offsets, lengths: (B,) int32.  scale > 0.  Of block b, query i sees the keys
+    0 .. offsets[b] + i, with a window only the last `window` of them; queries from lengths[b] on see none.
+    What lies at unseen keys is not read.  Returns scores.
     """
-    out = scores if out is None else out
     _check_softmax(scale, window)
     kernels = library.loaded()
-    if kernels and native.can_take(scores, out):
-        return native.causal_softmax_(kernels, scores, scale, offset, window, out)
-    return plain.causal_softmax_(scores, scale, offset, window, out)
+    if kernels and native.can_take(scores) and scores.is_contiguous() and _are_indices(offsets, lengths):
+        return native.causal_softmax_(kernels, scores, scale, offsets, lengths, window)
+    return plain.causal_softmax_(scores, scale, offsets, lengths, window)
 
 
 def causal_softmax_backward_(
-    probabilities: Tensor,
-    grad: Tensor,
-    scale: float,
-    offset: int,
-    window: int | None = None,
-    delta: Tensor | None = None,
+    probabilities: Tensor, grad: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None = None
 ) -> Tensor:
-    """Write the gradient of the scores, scale * p * (grad - delta), over grad, and return it.
+    """Write the gradient of the scores, scale * p * (grad - sum of p * grad), over grad, and return it.
 
-    probabilities, grad: (B, L, C).  delta: (B, L) float32, the sums of p * grad over the keys; None: made here.
+    probabilities, grad: (B, Q, L, C), contiguous; the rest as in causal_softmax_.
     """
     _check_softmax(scale, window)
+    kernels, tensors = library.loaded(), (probabilities, grad)
+    fits = native.can_take(*tensors) and all(tensor.is_contiguous() for tensor in tensors)
+    if kernels and fits and _are_indices(offsets, lengths):
+        return native.causal_softmax_backward_(kernels, *tensors, scale, offsets, lengths, window)
+    return plain.causal_softmax_backward_(*tensors, scale, offsets, lengths, window)
+
+
+def gather_rows(x: Tensor, rows: Tensor, num_heads: int) -> Tensor:
+    """Put tokens together into blocks, head by head.
+
+    x: (N, heads * D).  rows: (B, L) int32, which token each row of a block is; -1: none, it is zero.
+    Returns (B, heads, L, D), contiguous.
+    """
     kernels = library.loaded()
-    if kernels and native.can_take(probabilities, grad) and (delta is None or native.is_plain(delta, torch.float32)):
-        return native.causal_softmax_backward_(kernels, probabilities, grad, delta, scale, offset, window)
-    return plain.causal_softmax_backward_(probabilities, grad, delta, scale, offset, window)
+    if kernels and native.can_take(x) and _are_indices(rows):
+        return native.gather_rows(kernels, x, rows, num_heads)
+    return plain.gather_rows(x, rows, num_heads)
+
+
+def scatter_rows_(packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
+    """The way back of gather_rows: write rows of blocks to their tokens.  No token is in two rows.
+
+    packed: (B, heads, L, D).  rows: (B, L) int32.  out: (N, heads * D) of the same type.  Returns out.
+    """
+    kernels = library.loaded()
+    fits = native.can_take(packed, out) and packed.is_contiguous() and packed.dtype == out.dtype
+    if kernels and fits and _are_indices(rows):
+        return native.scatter_rows_(kernels, packed, rows, out)
+    return plain.scatter_rows_(packed, rows, out)
+
+
+def add_rows_(packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
+    """Add rows of blocks to their tokens, of which each may be in many rows.
+
+    packed: (B, heads, L, D).  rows: (B, L) int32.  out: (N, heads * D) float32.  Returns out.
+    """
+    kernels = library.loaded()
+    fits = native.can_take(packed, out) and packed.is_contiguous() and out.dtype == torch.float32
+    if kernels and fits and _are_indices(rows):
+        return native.add_rows_(kernels, packed, rows, out)
+    return plain.add_rows_(packed, rows, out)
+
+
+def _are_indices(*tensors: Tensor) -> bool:
+    return all(native.is_plain(tensor, torch.int32) for tensor in tensors)
 
 
 def log_prob(logits: Tensor, target: Tensor) -> Tensor:

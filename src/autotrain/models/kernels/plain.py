@@ -68,30 +68,45 @@ def rope_(x: Tensor, num_heads: int, cos: Tensor, sin: Tensor, inverse: bool) ->
     return x
 
 
-def causal_softmax_(scores: Tensor, scale: float, offset: int, window: int | None, out: Tensor) -> Tensor:
-    seen = visible(scores, offset, window)
+def causal_softmax_(scores: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None) -> Tensor:
+    seen = visible(scores, offsets, lengths, window)
     probabilities = (scores.float() * scale).masked_fill(~seen, float("-inf")).softmax(-1)
     # A row that sees nothing is zero.
-    return out.copy_(probabilities.masked_fill(~seen, 0))
+    return scores.copy_(probabilities.masked_fill(~seen, 0))
 
 
 def causal_softmax_backward_(
-    probabilities: Tensor, grad: Tensor, delta: Tensor | None, scale: float, offset: int, window: int | None
+    probabilities: Tensor, grad: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None
 ) -> Tensor:
+    seen = visible(grad, offsets, lengths, window)
     wide, wide_grad = probabilities.float(), grad.float()
-    if delta is None:
-        seen = visible(grad, offset, window)
-        delta = (wide * wide_grad).masked_fill(~seen, 0).sum(-1)
-    result = scale * wide * (wide_grad - delta[..., None])
-    return grad.copy_(result.masked_fill(~visible(grad, offset, window), 0))
+    delta = (wide * wide_grad).masked_fill(~seen, 0).sum(-1, keepdim=True)
+    return grad.copy_((scale * wide * (wide_grad - delta)).masked_fill(~seen, 0))
 
 
-def visible(scores: Tensor, offset: int, window: int | None) -> Tensor:
-    """(L, C) bool: query i sees the keys up to offset + i, and of them the last `window`."""
+def visible(scores: Tensor, offsets: Tensor, lengths: Tensor, window: int | None) -> Tensor:
+    """(B, 1, L, C) bool: query i sees the keys up to its block's offset + i, and of them the last `window`."""
     num_queries, num_keys = scores.shape[-2:]
-    queries = torch.arange(offset, offset + num_queries, device=scores.device)[:, None]
-    distance = queries - torch.arange(num_keys, device=scores.device)
-    return distance >= 0 if window is None else (distance >= 0) & (distance < window)
+    queries = torch.arange(num_queries, device=scores.device)
+    distance = (offsets[:, None] + queries)[..., None] - torch.arange(num_keys, device=scores.device)  # (B, L, C)
+    seen = (distance >= 0) & (queries < lengths[:, None])[..., None]
+    return (seen if window is None else seen & (distance < window))[:, None]
+
+
+def gather_rows(x: Tensor, rows: Tensor, num_heads: int) -> Tensor:
+    taken = x[rows.clamp(min=0).long()].masked_fill((rows < 0)[..., None], 0)  # (B, L, heads * D)
+    return taken.unflatten(2, (num_heads, -1)).transpose(1, 2).contiguous()
+
+
+def scatter_rows_(packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
+    is_there = rows >= 0
+    out[rows[is_there].long()] = packed.transpose(1, 2).flatten(2)[is_there]
+    return out
+
+
+def add_rows_(packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
+    is_there = rows >= 0
+    return out.index_add_(0, rows[is_there].long(), packed.transpose(1, 2).flatten(2)[is_there].float())
 
 
 def log_prob(logits: Tensor, target: Tensor) -> Tensor:

@@ -53,9 +53,10 @@ def cases(dtype: torch.dtype) -> list[Case]:
     weight, rstd = random(_WIDTH), torch.rand(_ROWS, generator=state)
     cos, sin = random(_ROWS, _WIDTH // _HEADS), random(_ROWS, _WIDTH // _HEADS)
     keys = keys_of(1)
-    scores, grad_scores = random(2, _ROWS, _WIDTH), random(2, _ROWS, _WIDTH)
-    seen = (0.3, _WIDTH - 7, 50)
-    deltas = torch.rand(2, _ROWS, generator=state)
+    scores, grad_scores = (random(2, _HEADS, _ROWS, _WIDTH) for _ in range(2))
+    seen = (0.3, torch.tensor([_WIDTH - 7, 3], dtype=torch.int32), torch.tensor([_ROWS, 2], dtype=torch.int32), 50)
+    rows = torch.tensor([[0, 3, -1], [4, 2, 1]], dtype=torch.int32)
+    blocks = random(2, _HEADS, 3, _WIDTH // _HEADS)
     target = torch.arange(_ROWS) * 13
     return [
         (native.rms_norm, plain.rms_norm, (x, weight, 1e-5, dtype)),
@@ -65,9 +66,11 @@ def cases(dtype: torch.dtype) -> list[Case]:
         (native.swiglu_backward, plain.swiglu_backward, (grad, x, other, None)),
         (native.rope_, plain.rope_, (x, _HEADS, cos, sin, False)),
         (native.rope_, plain.rope_, (x, _HEADS, cos, sin, True)),
-        (native.causal_softmax_, plain.causal_softmax_, (scores, *seen, torch.empty_like(scores).fill_(7))),
-        (native.causal_softmax_backward_, plain.causal_softmax_backward_, (scores, grad_scores, None, *seen)),
-        (native.causal_softmax_backward_, plain.causal_softmax_backward_, (scores, grad_scores, deltas, *seen)),
+        (native.causal_softmax_, plain.causal_softmax_, (scores, *seen)),
+        (native.causal_softmax_backward_, plain.causal_softmax_backward_, (scores, grad_scores, *seen)),
+        (native.gather_rows, plain.gather_rows, (x, rows, _HEADS)),
+        (native.scatter_rows_, plain.scatter_rows_, (blocks, rows, x)),
+        (native.add_rows_, plain.add_rows_, (blocks, rows.abs(), x.float())),
         (native.log_prob, plain.log_prob, (x, target)),
         (native.log_prob_and_gradient_, plain.log_prob_and_gradient_, (x, target)),
         (native.dequantize_4bit, plain.dequantize_4bit, (*_weight(nested=False), torch.empty(13, 30, dtype=dtype))),

@@ -10,6 +10,10 @@ INLINE Seen seen_by(int64_t position, int64_t keys, int64_t window) {
   const int64_t end = std::max<int64_t>(0, std::min(keys, position + 1));
   return {window > 0 ? std::min(end, std::max<int64_t>(0, position - window + 1)) : 0, end};
 }
+INLINE Seen seen_in(int64_t block, int64_t query, const int32_t* offsets, const int32_t* lengths, int64_t keys,
+                    int64_t window) {
+  return query < lengths[block] ? seen_by(offsets[block] + query, keys, window) : Seen{0, 0};
+}
 
 template <class X> INLINE float largest(const X* x, int64_t count) {
   float top = -INFINITY;
@@ -24,9 +28,8 @@ template <class T> INLINE void zero_outside(T* row, Seen seen, int64_t keys) {
 }
 
 // space: of `keys` floats.
-template <class S, class P>
-INLINE void softmax_row(const S* scores, Seen seen, int64_t keys, float scale, float* space, P* out) {
-  const S* x = scores + seen.first;
+template <class T> INLINE void softmax_row(T* scores, Seen seen, int64_t keys, float scale, float* space) {
+  T* x = scores + seen.first;
   const int64_t count = seen.end - seen.first;
   const float top = largest(x, count);
   float sum = 0;
@@ -37,22 +40,18 @@ INLINE void softmax_row(const S* scores, Seen seen, int64_t keys, float scale, f
     sum += e;
   }
   const float inverse = 1.0f / sum;
-  fill(out + seen.first, count, [&](int64_t i) { return space[i] * inverse; });
-  zero_outside(out, seen, keys);
+  fill(x, count, [&](int64_t i) { return space[i] * inverse; });
+  zero_outside(scores, seen, keys);
 }
 
 template <class P, class G>
-INLINE void softmax_row_backward(const P* probabilities, G* grad, const float* delta, Seen seen, int64_t keys, float scale) {
+INLINE void softmax_row_backward(const P* probabilities, G* grad, Seen seen, int64_t keys, float scale) {
   const P* p = probabilities + seen.first;
   G* g = grad + seen.first;
   const int64_t count = seen.end - seen.first;
   float dot = 0;
-  if (delta) {
-    dot = *delta;
-  } else {
 #pragma omp simd reduction(+ : dot)
-    for (int64_t i = 0; i < count; ++i) dot += widen(p[i]) * widen(g[i]);
-  }
+  for (int64_t i = 0; i < count; ++i) dot += widen(p[i]) * widen(g[i]);
   fill(g, count, [&](int64_t i) { return scale * widen(p[i]) * (widen(g[i]) - dot); });
   zero_outside(grad, seen, keys);
 }
@@ -83,40 +82,33 @@ template <class X> INLINE float log_prob_row(X* x, int64_t width, int64_t target
 
 extern "C" {
 
-// scores, out: (blocks, queries, keys).  window: 0 where there is none.  out may be the scores themselves.
-void causal_softmax(const void* scores_, int64_t scores_block, int64_t scores_stride, int scores_type, void* out_,
-                    int64_t out_block, int64_t out_stride, int out_type, int64_t blocks, int64_t queries, int64_t keys,
-                    float scale, int64_t offset, int64_t window, int threads) {
+// scores: (blocks, heads, queries, keys), without gaps, written over.  offsets, lengths: (blocks), which of its keys a block's
+// first query is itself, and how many queries it has; the other rows become zero.  window: 0 where there is none.
+void causal_softmax(void* scores_, int type, const int32_t* offsets, const int32_t* lengths, int64_t blocks, int64_t heads,
+                    int64_t queries, int64_t keys, float scale, int64_t window, int threads) {
   std::vector<float> space(keys * threads);
-  with_type(scores_type, [&](auto st) {
-    with_type(out_type, [&](auto ot) {
-      using S = decltype(st);
-      using P = decltype(ot);
-      in_parallel(threads, threads, [&](int64_t part) {
-        for (int64_t row = part; row < blocks * queries; row += threads) {
-          const int64_t block = row / queries, query = row % queries;
-          softmax_row(static_cast<const S*>(scores_) + block * scores_block + query * scores_stride,
-                      seen_by(offset + query, keys, window), keys, scale, &space[part * keys],
-                      static_cast<P*>(out_) + block * out_block + query * out_stride);
-        }
-      });
+  with_type(type, [&](auto t) {
+    using T = decltype(t);
+    in_parallel(threads, threads, [&](int64_t part) {
+      for (int64_t row = part; row < blocks * heads * queries; row += threads)
+        softmax_row(static_cast<T*>(scores_) + row * keys,
+                    seen_in(row / (heads * queries), row % queries, offsets, lengths, keys, window), keys, scale,
+                    &space[part * keys]);
     });
   });
 }
 
-// delta: (blocks, queries), or null.
-void causal_softmax_backward(const void* p_, int64_t p_block, int64_t p_stride, int p_type, void* grad_,
-                             int64_t grad_block, int64_t grad_stride, int grad_type, const float* delta, int64_t blocks,
-                             int64_t queries, int64_t keys, float scale, int64_t offset, int64_t window, int threads) {
+// p, grad: (blocks, heads, queries, keys), without gaps; grad is written over.
+void causal_softmax_backward(const void* p_, int p_type, void* grad_, int grad_type, const int32_t* offsets,
+                             const int32_t* lengths, int64_t blocks, int64_t heads, int64_t queries, int64_t keys,
+                             float scale, int64_t window, int threads) {
   with_type(p_type, [&](auto pt) {
     with_type(grad_type, [&](auto gt) {
       using P = decltype(pt);
       using G = decltype(gt);
-      in_parallel(blocks * queries, threads, [&](int64_t row) {
-        const int64_t block = row / queries, query = row % queries;
-        softmax_row_backward(static_cast<const P*>(p_) + block * p_block + query * p_stride,
-                             static_cast<G*>(grad_) + block * grad_block + query * grad_stride,
-                             delta ? delta + row : nullptr, seen_by(offset + query, keys, window), keys, scale);
+      in_parallel(blocks * heads * queries, threads, [&](int64_t row) {
+        softmax_row_backward(static_cast<const P*>(p_) + row * keys, static_cast<G*>(grad_) + row * keys,
+                             seen_in(row / (heads * queries), row % queries, offsets, lengths, keys, window), keys, scale);
       });
     });
   });
