@@ -212,6 +212,14 @@ def test_a_discussion_that_cant_be_opened_fails_nothing(on_space):
     assert on_space.stage == "PAUSED"
 
 
+def test_a_sign_ins_token_opens_no_discussion(hub, on_space, monkeypatch: pytest.MonkeyPatch):
+    """As in AutoTrain.  The last line of the log tells how it ended."""
+    hub.add_user("jo", "hf_oauth_of_jo")
+    monkeypatch.setenv("HF_TOKEN", "hf_oauth_of_jo")
+    assert on_space.run() == remote.Ended(0)
+    assert on_space.told == [] and on_space.stage == "PAUSED"
+
+
 def test_defect_19_the_token_gets_nowhere(on_space, tmp_path: Path):
     """Regression: AutoTrain put the token into PARAMS and training_params.json (DEFECT-19)."""
     on_space.worker = "leave('finished')\nsay('token ' + os.environ['HF_TOKEN'])\nsys.exit(1)"

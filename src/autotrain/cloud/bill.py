@@ -28,7 +28,7 @@ class Bill:
     uploads: Sequence[Upload]
     secrets: Sequence[str]
     hours: float | None
-    unbounded: str = "hours unknown: max_hours would bound them"
+    unbounded: str = "hours unknown, as they depend on how fast this machine trains this model: max_hours would bound them"
 
     def text(self, price: float | None = None, *, is_live: bool = False) -> str:
         """All of it, with `price` in USD per hour if `is_live`, else with the price of the dated table."""

@@ -86,10 +86,12 @@ def _settle(service: Service, job_id: str, end: End | None, settle_seconds: floa
 def _outcome(state: CloudState, end: End | None) -> Followed:
     if end is not None:
         if end.url:
-            log.info(f"the model is at {end.url}")
+            # The worker's own hints in the log name a folder that was the machine's.
+            log.info(f"the model is at {end.url}; from here: autotrain chat (or score) NAME/PROJECT")
         return Followed(end.exit_code, end.reason)
     if state.stage == FINISHED:
         return Followed(0)
     if state.stage == STOPPED:
-        return Followed(TrainingError.exit_code, f"it was stopped before its end ({state.detail}); see {state.url}")
+        why = f" ({state.detail})" if state.detail else ""
+        return Followed(TrainingError.exit_code, f"it was stopped before its end{why}; see {state.url}")
     return Followed(TrainingError.exit_code, f"{state.detail or 'it ended without a word'}; see {state.url}")

@@ -9,6 +9,7 @@ from autotrain import log
 from autotrain.config.data_files import locate
 from autotrain.errors import ConfigError, HubError
 from autotrain.hub.client import explained, open_api
+from autotrain.hub.push import size_text
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def upload_data(api: "HfApi", repo_id: str, splits: Sequence[SplitFile], project
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
+    files = ", ".join(f"{split.path} ({size_text(split.num_bytes)})" for split in splits)
+    log.info(f"uploading {files} to the private data set {repo_id} ...")
     with explained(f"uploading the data to {repo_id}"):
         api.create_repo(repo_id, repo_type="dataset", private=True, exist_ok=True)
         there = api.dataset_info(repo_id)
@@ -99,7 +102,6 @@ def upload_data(api: "HfApi", repo_id: str, splits: Sequence[SplitFile], project
             commit_message=f"Data of {project}",
             repo_type="dataset",
         )
-    log.info(f"uploaded {', '.join(str(split.path) for split in splits)} to the private data set {repo_id}")
     return commit.oid
 
 
