@@ -1,6 +1,7 @@
 """The API of runs, as a program uses it: guarded, with real folders, and workers that train nothing."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -221,3 +222,11 @@ def test_another_site_can_start_and_stop_nothing(api: TestClient):
     evil = {"Origin": "http://evil.example", "Cookie": "x=y"}
     assert api.post("/api/runs", json={"config": config("a")}, headers=evil).status_code == 403
     assert api.post("/api/create_project", json={}, headers=evil).status_code == 403
+
+
+def test_the_api_can_be_read_without_a_request_to_elsewhere(api: TestClient):
+    """FastAPI's own page of this kind fetches scripts from a CDN."""
+    page = api.get("/api/docs").text
+    assert "/api/runs/{number}/stop" in page and "Let a run save and leave" in page and "is_stopping" in page
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert addresses and all(one.startswith("/") for one in addresses)
