@@ -34,6 +34,7 @@ class Errand:
         self._process: Process | None = None
         self._watchers: set[Callable[[], None]] = set()
         self._task = asyncio.get_running_loop().create_task(self._run(command, environment, folder))
+        self._task.add_done_callback(self._check)
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Returns what ends the watching."""
@@ -60,7 +61,7 @@ class Errand:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
-            process_group=0,
+            start_new_session=True,
             preexec_fn=die_with_parent(),
         )
         assert process.stdout is not None
@@ -79,6 +80,13 @@ class Errand:
         while line := await process.stderr.readline():
             text = log.mask(line.decode(errors="replace").strip())
             self.lines = [*self.lines[-_NUM_KEPT_LINES:], text]
+            self._changed()
+
+    def _check(self, task: "asyncio.Task[None]") -> None:
+        """Whatever kept the process from being started or heard, nobody waits for it."""
+        if self.state == RUNNING:
+            self.state, self.ended = FAILED, time.time()
+            self.problem = "" if task.cancelled() else repr(task.exception())
             self._changed()
 
     def _signal(self, number: signal.Signals) -> None:

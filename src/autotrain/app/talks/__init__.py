@@ -5,6 +5,7 @@ Call from the event loop only.
 
 from autotrain.app.talks.conversation import Answer, Conversation, Settings, Turn
 from autotrain.app.talks.problem import TalkProblem
+from autotrain.app.talks.scoring import Scoring
 from autotrain.app.talks.subject import Subject, embedded_subject, embedded_subjects, subject_of
 from autotrain.app.talks.talks import Piece, Question, Talk, Talks
 
@@ -13,6 +14,7 @@ __all__ = [
     "Conversation",
     "Piece",
     "Question",
+    "Scoring",
     "Settings",
     "Subject",
     "Talk",

@@ -1,8 +1,7 @@
 """A conversation with a model and its base, kept on the server: a page that is loaded again finds it as it was."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,8 @@ from autotrain.app.talks.subject import Subject
 if TYPE_CHECKING:
     from autotrain.app.talks.talks import Question, Talks
 
-LOADING, WRITING, DONE, FAILED = "loading", "writing", "done", "failed"
-_MOST_CONVERSATIONS = 500
+# LOADING: the model isn't in memory yet.  READING: it reads the question.
+LOADING, READING, WRITING, DONE, FAILED = "loading", "reading", "writing", "done", "failed"
 _MOST_TURNS = 200
 
 
@@ -57,13 +56,19 @@ class Turn:
 
 @dataclass
 class Conversation:
-    """draft: what was typed and not sent.  Watchers are called when anything changed, in the event loop."""
+    """draft: what was typed and not sent.  Watchers are called when anything changed, in the event loop.
+
+    facts: what the model said of itself once it was loaded.  problem: why it can't be.
+    """
 
     talks: "Talks"
     subject: Subject
     settings: Settings = field(default_factory=Settings)
     turns: list[Turn] = field(default_factory=list[Turn])
     draft: str = ""
+    facts: Mapping[str, Any] | None = None
+    problem: TalkProblem | None = None
+    _is_loading: bool = False
     _watchers: set[Callable[[], None]] = field(default_factory=set[Callable[[], None]])
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
@@ -75,6 +80,30 @@ class Conversation:
         """Returns what ends the watching."""
         self._watchers.add(callback)
         return lambda: self._watchers.discard(callback)
+
+    def load(self) -> None:
+        """Load the model, so that the first answer comes soon; `facts` or `problem` then say how that went."""
+        if not self._is_loading:
+            self._begin(self._loaded())
+
+    async def _loaded(self) -> None:
+        try:
+            await self._load()
+        except TalkProblem:
+            return  # noted
+
+    async def _load(self) -> None:
+        """Raises TalkProblem."""
+        self._is_loading = True
+        try:
+            self.facts = await self.talks.open(self.subject).ready()
+            self.problem = None
+        except TalkProblem as problem:
+            self.facts, self.problem = None, problem
+            raise
+        finally:
+            self._is_loading = False
+            self.changed()
 
     def ask(self, text: str) -> None:
         """Put a question to the model, and to its base if they are compared."""
@@ -141,6 +170,9 @@ class Conversation:
 
     async def _answer(self, answer: Answer, question: "Question", *, of_base: bool) -> None:
         try:
+            await self._load()
+            answer.state = READING
+            self.changed()
             async for piece in self.talks.open(self.subject).answer(question, of_base=of_base):
                 answer.text = piece.text if piece.reason else answer.text + piece.text
                 answer.state = DONE if piece.reason else WRITING
@@ -152,20 +184,3 @@ class Conversation:
         except asyncio.CancelledError:
             answer.state, answer.reason, answer.text = DONE, "stopped", answer.text.strip()
         self.changed()
-
-
-class Conversations:
-    """Those of all browsers, the oldest forgotten when there are too many."""
-
-    def __init__(self, talks: "Talks") -> None:
-        self._talks = talks
-        self._all: OrderedDict[tuple[str, str], Conversation] = OrderedDict()
-
-    def of(self, owner: str, subject: Subject) -> Conversation:
-        key = (owner, subject.name)
-        found = self._all.pop(key, None) or Conversation(self._talks, subject)
-        found.subject = subject  # its base may have gone or come back
-        self._all[key] = found
-        while len(self._all) > _MOST_CONVERSATIONS:
-            self._all.popitem(last=False)[1].stop()
-        return found

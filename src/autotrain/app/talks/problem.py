@@ -1,7 +1,7 @@
 """Why a model can't be asked, in the language of whoever wanted to."""
 
 from autotrain.app.words import t
-from autotrain.errors import AutoTrainError
+from autotrain.errors import RunFolderError
 
 # Each has words `talk.<kind>`.
 KINDS = (
@@ -21,7 +21,7 @@ KINDS = (
 )
 
 
-class TalkProblem(AutoTrainError):
+class TalkProblem(RunFolderError):
     """kind: one of KINDS.  values: for its words."""
 
     def __init__(self, kind: str, **values: object) -> None:

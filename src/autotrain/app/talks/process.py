@@ -40,6 +40,7 @@ class ModelProcess:
         self._process: Process | None = None
         self._is_closed = False
         self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(self._ended)
 
     @property
     def is_alive(self) -> bool:
@@ -108,7 +109,7 @@ class ModelProcess:
             stdout=PIPE,
             stderr=PIPE,
             limit=_LONGEST_LINE,
-            process_group=0,
+            start_new_session=True,
         )
         if self._is_closed:
             process.kill()
@@ -139,6 +140,11 @@ class ModelProcess:
             return TalkProblem("killed")
         said = next((line for line in reversed(self._said) if line.strip()), "") or f"code {code}"
         return TalkProblem("crashed", reason=said)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Whatever kept the process from being started or heard, nobody waits for it."""
+        reason = "" if task.cancelled() else repr(task.exception() or "")
+        self._end(TalkProblem("crashed", reason=reason))
 
     def _end(self, problem: TalkProblem) -> None:
         """Tell everybody who waits, once."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from autotrain.app.talks.conversation import Conversation, Conversations
+from autotrain.app.talks.kept import Kept
 from autotrain.app.talks.memory import free_bytes, needed_bytes
 from autotrain.app.talks.problem import TalkProblem
 from autotrain.app.talks.process import ModelProcess
@@ -46,10 +46,10 @@ class Piece:
 
 
 class Talks:
-    """All models that are talked with, and the conversations of the chat page."""
+    """All models that are talked with.  kept: what the pages show of it."""
 
     def __init__(self, tokens: Tokens, idle_seconds: float = IDLE_SECONDS) -> None:
-        self.conversations = Conversations(self)
+        self.kept = Kept(self)
         self._tokens = tokens
         self._idle_seconds = idle_seconds
         self._models: dict[str, tuple[Subject, tuple[int, ...], ModelProcess]] = {}
@@ -58,10 +58,6 @@ class Talks:
     def open(self, subject: Subject) -> "Talk":
         """To ask `subject`.  Loads nothing yet."""
         return Talk(self, subject)
-
-    def conversation(self, owner: str, subject: Subject) -> Conversation:
-        """The conversation of a browser with a model; the same one for all of its tabs."""
-        return self.conversations.of(owner, subject)
 
     def loaded(self) -> list[Subject]:
         """Models in memory, or on their way there."""
@@ -134,16 +130,20 @@ class Talk:
         """Load the model; returns what it is: kind (chat, text, scores), max_tokens, device.  Raises TalkProblem."""
         return await self._talks.process(self.subject, with_base=False).ready()
 
-    async def answer(self, question: Question, *, of_base: bool = False) -> AsyncGenerator[Piece]:
-        """The answer as it comes; whoever leaves early stops it.  of_base: of the model before training.
-
-        Raises TalkProblem.
-        """
+    def check(self, *, of_base: bool) -> None:
+        """Raises TalkProblem if it can't answer."""
         if self.subject.gives_scores:
             raise TalkProblem("scores", name=self.subject.label)
         if of_base and self.subject.base is None:
             kind = "base_gone" if self.subject.missing_base else "no_base"
             raise TalkProblem(kind, name=self.subject.label, base=self.subject.missing_base)
+
+    async def answer(self, question: Question, *, of_base: bool = False) -> AsyncGenerator[Piece]:
+        """The answer as it comes; whoever leaves early stops it.  of_base: of the model before training.
+
+        Raises TalkProblem.
+        """
+        self.check(of_base=of_base)
         process = self._talks.process(self.subject, with_base=of_base)
         fields = {**vars(question), "messages": [dict(turn) for turn in question.messages], "of_base": of_base}
         events = process.ask("answer", **fields)
