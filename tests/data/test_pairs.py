@@ -243,7 +243,18 @@ def test_margins_are_read_for_reward_models_only(read):
 
 @pytest.mark.parametrize(
     ("label", "expected"),
-    [(True, True), (False, False), (1, True), (0, False), ("true", True), ("False", False), ("1", True)],
+    [
+        (True, True),
+        (False, False),
+        (1, True),
+        (0, False),
+        ("true", True),
+        ("False", False),
+        ("1", True),
+        ("yes", True),
+        ("Bad", False),
+        ("好", True),
+    ],
 )
 def test_labels_of_kto_in_every_spelling(read, label, expected):
     row = {"prompt": "q", "completion": "a", "label": label}
@@ -252,7 +263,7 @@ def test_labels_of_kto_in_every_spelling(read, label, expected):
 
 
 def test_a_label_that_is_none_is_malformed(read):
-    rows = [{"prompt": "q", "completion": "a", "label": label} for label in (True, "good", None, 2)]
+    rows = [{"prompt": "q", "completion": "a", "label": label} for label in (True, "maybe", None, 2)]
     samples, report, _ = read(rows, kind="labelled", trainer="kto")
     assert (len(samples), report.counts()["train"]["left_out"]) == (1, {"malformed": 3})
 

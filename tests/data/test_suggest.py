@@ -47,3 +47,8 @@ def test_pairs_and_labels_have_names_of_their_own():
 def test_nothing_is_suggested_for_numbers():
     assert suggest_columns(rows(a=1, b=2), "text") == {}
     assert suggest_columns(rows(x="a", y="b"), "pair") == {}
+
+
+def test_what_is_answered_may_be_called_anything():
+    cells = {"id": "7", "complaint": "my parcel is late", "our_reply": "we are sorry", "agent": "x"}
+    assert suggest_columns(rows(**cells), "text") == {"prompt_text_column": "complaint", "text_column": "our_reply"}

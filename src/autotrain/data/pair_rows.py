@@ -18,6 +18,8 @@ from autotrain.data.report import (
 from autotrain.types import Labelled, Preference, Row
 
 Part = str | tuple[Message, ...]
+GOOD_LABELS = frozenset("true 1 1.0 yes good 是 好".split())
+BAD_LABELS = frozenset("false 0 0.0 no bad 否 坏".split())
 # What of a turn can differ for a reader; scores and names of sources that data sets add to turns can't.
 COMPARED_KEYS = ("role", "content", "tool_calls")
 
@@ -165,8 +167,8 @@ def _margin(cells: Mapping[str, Any], column: str) -> float:
 def _label(cells: Mapping[str, Any], column: str) -> bool:
     cell = cells.get(column)
     said = str(cell).strip().lower()
-    if said in ("true", "1", "1.0"):
+    if said in GOOD_LABELS:
         return True
-    if said in ("false", "0", "0.0"):
+    if said in BAD_LABELS:
         return False
-    raise RowProblem(f"column '{column}' must be true or false (or 1 or 0), not {cell!r}")
+    raise RowProblem(f"column '{column}' must be true or false (or 1 or 0, yes or no, good or bad), not {cell!r}")

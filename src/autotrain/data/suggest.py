@@ -12,8 +12,8 @@ from autotrain.types import Row
 
 # The likeliest first; spelt as `_plain` spells them.
 _PROMPTS = tuple(
-    "prompt question query instruction input user human ask request problem task source context q "
-    "问题 提问 问 指令 输入 用户 提示 题目".split()
+    "prompt question query instruction input user human ask request problem customer client task source context q "
+    "问题 提问 问 指令 输入 用户 客户 提示 题目".split()
 )
 _ANSWERS = tuple(
     "completion answer response output reply assistant bot gpt model solution target expected a "
@@ -50,6 +50,10 @@ def _suggest_text(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, str]
         return {"text_column": chat}
     prompt = _nearest(columns, _PROMPTS)
     answer = _nearest([name for name in columns if name != prompt], _ANSWERS)
+    if answer and not prompt:  # whoever is answered may be called anything
+        prompt = _longest(rows, [name for name in columns if name != answer])
+    elif prompt and not answer:
+        answer = _longest(rows, [name for name in columns if name != prompt])
     if prompt and answer:
         return {"prompt_text_column": prompt, "text_column": answer}
     text = _nearest(columns, _TEXTS) or _longest(rows, columns)

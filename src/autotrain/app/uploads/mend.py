@@ -29,7 +29,7 @@ def mend(source: Path, target: Path, contents: Contents) -> list[Note]:
         key, rows = wrapped
         with target.open("w", encoding=UTF_8) as file:
             json.dump(rows, file, ensure_ascii=False, indent=0)
-        return [*notes, Note("unwrapped", {"key": key})]
+        return [*notes, Note("unwrapped", {"inside": key})]
     if notes or _has_old_line_ends(source):
         _recode(source, target, contents.encoding)
     else:

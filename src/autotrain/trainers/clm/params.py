@@ -87,7 +87,10 @@ class LLMTrainingParams(Settings):
         None, "Column with the rejected answer.", group="data", trainers=PAIRS
     )
     label_column: str = _field(
-        "label", "Column that says whether the answer is good: true or false, 1 or 0.", group="data", trainers=("kto",)
+        "label",
+        "Column that says whether the answer is good: true or false, 1 or 0, yes or no.",
+        group="data",
+        trainers=("kto",),
     )
     chat_template: Annotated[str | None, Optional] = _field(
         None,

@@ -153,7 +153,7 @@ WORDS = MappingProxyType(
         "new.column_labelled_text_column": "Answer",
         "new.column_labelled_text_column_hint": "Often called completion",
         "new.column_labelled_label_column": "Good or bad",
-        "new.column_labelled_label_column_hint": "true or false, 1 or 0",
+        "new.column_labelled_label_column_hint": "true or false, 1 or 0, yes or no",
         "new.rows": "The first rows",
         "new.rows_people": "As people read it",
         "new.rows_tokens": "What the model is trained on",

@@ -20,7 +20,7 @@ WORDS = MappingProxyType(
         "upload.recoded": "It was written in {encoding}; it is read as such and kept as UTF-8.",
         "upload.separator": "Its cells are separated by {separator}; they are read so.",
         "upload.columns_named": "Columns without a name, or with one that was taken, are now called: {names}.",
-        "upload.unwrapped": "The rows were found inside “{key}”.",
+        "upload.unwrapped": "The rows were found inside “{inside}”.",
         "upload.separator_commas": "commas",
         "upload.separator_semicolons": "semicolons",
         "upload.separator_tabs": "tabs",

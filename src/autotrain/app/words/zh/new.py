@@ -153,7 +153,7 @@ WORDS = MappingProxyType(
         "new.column_labelled_text_column": "回答",
         "new.column_labelled_text_column_hint": "常叫 completion",
         "new.column_labelled_label_column": "好或坏",
-        "new.column_labelled_label_column_hint": "true 或 false，1 或 0",
+        "new.column_labelled_label_column_hint": "true 或 false，1 或 0，yes 或 no",
         "new.rows": "最前面几行",
         "new.rows_people": "人读的样子",
         "new.rows_tokens": "模型训练的内容",
