@@ -8,7 +8,7 @@ from hub_double import HubDouble
 from autotrain.cloud.upload import data_repo, fetch_data, local_splits, renamed, upload_data
 from autotrain.errors import ConfigError, DataError, HubError
 from autotrain.hub.client import open_api
-from autotrain.hub.push import size_text
+from autotrain.hub.sizes import size_text
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 REPO = "nils/autotrain-data-run"

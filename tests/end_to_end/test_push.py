@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,26 @@ def as_a_stranger(tmp_path: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def run_the_card(hub, repo_id: str, tmp_path: Path) -> str:
+    """Copy the lines of the card on the hub and run them, elsewhere and with a token that may only read."""
+    hub.add_user("stranger", token="hf_StrangersToken", role="read")
+    hub.repositories["model", repo_id].private = False
+    found = re.search(r"```python\n(.*?)```", hub.files("model", repo_id)["README.md"].decode(), re.S)
+    assert found and f'folder = "{repo_id}"' in found[1]
+    code = found[1].replace("max_new_tokens=200", "max_new_tokens=4")
+    environment = {
+        **os.environ,
+        "HF_HOME": str(tmp_path / "stranger"),
+        "HF_TOKEN": "hf_StrangersToken",
+        "OMP_NUM_THREADS": "1",
+    }
+    (tmp_path / "elsewhere").mkdir()
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path / "elsewhere", env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_an_adapter_is_trained_pushed_pulled_back_and_answers(ann, launch, fields, tmp_path, tiny_model, chat_folder):
     code, output = finish(launch(fields))
     assert code == 0, output
@@ -141,6 +162,18 @@ def test_a_repeated_run_updates_and_a_merged_model_takes_the_adapters_place(ann,
     assert "adapter_config.json" not in there
     assert_secret(ann, tmp_path / "my-run", output)
     assert as_a_stranger(tmp_path) == "answered"
+    run_the_card(ann, "ann/my-run", tmp_path)
+
+
+def test_a_reward_model_for_a_base_of_the_hub_scores_by_the_lines_of_its_card(ann, launch, fields, tmp_path, tiny_model):
+    ann.add_repo("model", "acme/tiny", files={file.name: file.read_bytes() for file in tiny_model.iterdir()})
+    pairs = [{"prompt": f"Say {word}.", "chosen": f"{word}.", "rejected": "no"} for word in "red blue green small".split()]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    reward = {"trainer": "reward", "model": "acme/tiny", "data_path": str(tmp_path / "pairs.jsonl"), "valid_split": None}
+    code, output = finish(launch({**fields, **reward, "chat_template": "tokenizer", "log": "none"}))
+    assert code == 0, output
+    assert "adapter_config.json" in ann.files("model", "ann/my-run")
+    float(run_the_card(ann, "ann/my-run", tmp_path))
 
 
 def test_what_cant_work_is_refused_before_training_and_nothing_is_written(ann, launch, fields, tmp_path):

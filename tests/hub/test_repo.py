@@ -121,7 +121,7 @@ def test_a_full_account_is_refused_before_training(hub, params):
     make_target(params(), 10**8)
     with (
         collect_notices() as said,
-        pytest.raises(HubError, match=r"room for 6\.00 GB in ann/my-run.*storage limit reached"),
+        pytest.raises(HubError, match=r"room for 6\.0 GB in ann/my-run.*storage limit reached"),
     ):
         make_target(params(), 6 * 10**9)
     assert said == []  # it was there before

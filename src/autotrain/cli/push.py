@@ -140,7 +140,7 @@ def _named(args: argparse.Namespace, folder: Path, params: LLMTrainingParams | N
 
 
 def _report(files: "list[Upload]", named: tuple[str, bool, str | None]) -> str:
-    from autotrain.hub.push import size_text
+    from autotrain.hub.sizes import size_text
 
     repo_id, is_private, revision = named
     kind = "private" if is_private else "public"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from autotrain.cloud.hardware import PRICES_DATE, hardware_of, hourly_price, is_space
 from autotrain.cloud.upload import SplitFile
-from autotrain.hub.push import size_text
+from autotrain.hub.sizes import size_text
 
 
 @dataclass(frozen=True)

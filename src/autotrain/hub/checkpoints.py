@@ -20,8 +20,9 @@ from autotrain import log
 from autotrain.errors import HubError, RunFolderError
 from autotrain.hub.client import explained, fault_of, hub_errors, open_api
 from autotrain.hub.contents import Upload, record_without_places, without_place
-from autotrain.hub.push import check_no_secret, commit_files, size_text
+from autotrain.hub.push import check_no_secret, commit_files
 from autotrain.hub.repo import MAIN, Target
+from autotrain.hub.sizes import size_text
 from autotrain.run_folder import (
     CHECKPOINTS,
     INTERRUPTED,

@@ -12,6 +12,7 @@ from autotrain.errors import HubError
 from autotrain.hub.client import fault_of, hub_errors, open_api
 from autotrain.hub.contents import Upload, may_go, uploads
 from autotrain.hub.repo import Target, create
+from autotrain.hub.sizes import size_text
 from autotrain.run_folder import HUB_FILE, held, read_json, write_json
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ Result = TypeVar("Result")
 PAUSES_SECONDS = (5.0, 20.0, 60.0)
 _CHUNK_BYTES = 1 << 24
 _FEWEST_CHARACTERS = 12  # of a secret in a variable; what is shorter may stand anywhere
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,3 @@ def last_push(folder: Path) -> Pushed | None:
         return Pushed(**noted)
     except TypeError:
         return None
-
-
-def size_text(num_bytes: int) -> str:
-    """Such as `1.2 MB`, in steps of 1000."""
-    size, unit = float(num_bytes), 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{num_bytes} {_UNITS[0]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autotrain import log
 from autotrain.errors import HubError, Interrupted
 from autotrain.hub.client import Account, account, explained, how_to_log_in, open_api, token_of
+from autotrain.hub.sizes import size_text
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _ask_for_room(api: "HfApi", target: Target, size_bytes: int) -> None:
     """Ask where a file of this size could be uploaded, which a full account is refused.  Nothing is uploaded."""
     from huggingface_hub.lfs import UploadInfo, post_lfs_batch_info
 
-    with explained(f"push_to_hub: room for {size_bytes / 1e9:.2f} GB in {target.repo_id}"):
+    with explained(f"push_to_hub: room for {size_text(size_bytes)} in {target.repo_id}"):
         _, faults, _ = post_lfs_batch_info(
             upload_infos=[UploadInfo(sha256=secrets.token_bytes(32), size=size, sample=b"") for size in _pieces(size_bytes)],
             token=api.token if isinstance(api.token, str) else None,
@@ -160,7 +161,7 @@ def _ask_for_room(api: "HfApi", target: Target, size_bytes: int) -> None:
         )
     for fault in faults:
         raise HubError(
-            f"push_to_hub: {target.repo_id} has no room for {size_bytes / 1e9:.2f} GB: {fault['error']['message']}; "
+            f"push_to_hub: {target.repo_id} has no room for {size_text(size_bytes)}: {fault['error']['message']}; "
             "free some at https://huggingface.co/settings/storage, or set push_to_hub: false"
         )
 
