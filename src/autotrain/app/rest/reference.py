@@ -82,11 +82,14 @@ def _call(method: str, path: str, call: Description, api: Description) -> str:
 def _table(title: str, rows: list[tuple[str, str, str]]) -> list[str]:
     if not rows:
         return []
-    lines = "".join(
-        f"<tr>{f'<th scope="row"><code>{name}</code></th>' if name else ''}<td>{kind}</td><td>{what}</td></tr>"
-        for name, kind, what in (map(html.escape, row) for row in rows)
-    )
+    lines = "".join(map(_row, rows))
     return [f"<details><summary>{title}</summary><table>{lines}</table></details>"]
+
+
+def _row(row: tuple[str, str, str]) -> str:
+    name, kind, what = map(html.escape, row)
+    head = f'<th scope="row"><code>{name}</code></th>' if name else ""
+    return f"<tr>{head}<td>{kind}</td><td>{what}</td></tr>"
 
 
 def _parameter(one: Description, api: Description) -> tuple[str, str, str]:
