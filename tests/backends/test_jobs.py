@@ -187,10 +187,32 @@ def test_a_token_without_the_permission_for_jobs_is_told_its_name(home: Path, hu
     assert "lacks the permission job.write for kim" in refused_by(hub, lambda _: None)
 
 
-@pytest.mark.parametrize(("status", "said"), [(402, "402"), (429, "too many requests"), (500, "fault of its own")])
+@pytest.mark.parametrize(
+    ("status", "said"), [(402, "settings/billing"), (403, "forbids"), (429, "too many requests"), (500, "fault of its own")]
+)
 def test_a_hub_that_refuses_the_job_is_explained(home: Path, hub: HubDouble, status: int, said: str):
     message = refused_by(hub, lambda hub: hub.fail("POST", "/api/jobs/jo$", status, times=None))
     assert "starting a Job on t4-small" in message and said in message
+
+
+@pytest.mark.parametrize("kind", ["lost", 500])
+def test_a_job_whose_start_wasnt_heard_of_is_found_and_listed(home: Path, hub: HubDouble, kind: str | int):
+    """It runs and costs: told as not started, nobody would stop it."""
+    hub.fail("POST", "/api/jobs/jo$", kind, times=1 if kind == "lost" else None)
+    if kind == "lost":
+        outcome = submit(job(), "jobs-t4-small")
+        assert outcome.job_id == f"jo/{started(hub).id}" and len(list_runs()) == 1
+    else:
+        with pytest.raises(HubError, match="fault of its own"):
+            submit(job(), "jobs-t4-small")
+        assert not hub.jobs and list_runs() == []
+
+
+def test_where_it_isnt_known_whether_a_job_was_started_it_says_where_to_look(home: Path, hub: HubDouble):
+    hub.fail("POST", "/api/jobs/jo$", "lost")
+    hub.fail("GET", "/api/jobs/jo", 500, times=None)
+    with pytest.raises(HubError, match=r"whether a Job was started all the same isn't known: look at .*/jobs/jo"):
+        submit(job(), "jobs-t4-small")
 
 
 def test_a_base_model_on_this_machine_is_refused_by_the_config_alone(home: Path, hub: HubDouble):

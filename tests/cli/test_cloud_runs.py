@@ -122,6 +122,43 @@ def test_following_ends_with_the_run(cli: Cli, hub: HubDouble, job: str):
     assert list_runs()[0].stage == "finished"
 
 
+@pytest.mark.parametrize(
+    ("stage", "end", "code", "said"),
+    [
+        ("COMPLETED", End("finished", 0), 0, ""),
+        ("COMPLETED", End("stopped", 0, "max_hours were over"), 0, "max_hours were over"),
+        ("ERROR", End("failed", 2, "no rows left"), 2, "no rows left"),
+        ("ERROR", End("failed", 3, "trained, but not pushed"), 3, "trained, but not pushed"),
+        ("ERROR", None, 1, "Job timeout"),  # or preempted: the hub's own words
+        ("CANCELED", None, 1, "stopped before its end; see http"),  # on its page
+        ("DELETED", None, 1, ""),
+    ],
+)
+def test_the_exit_code_of_following_is_that_of_the_run(
+    cli: Cli, hub: HubDouble, job: str, stage: str, end: End | None, code: int, said: str
+):
+    if end:
+        hub.jobs["ada", job].log(end_line(end))
+    hub.jobs["ada", job].set_stage(stage, "Job timeout" if said == "Job timeout" else None)
+    got, out, _ = cli("runs", "logs", "-f", "1")
+    assert got == code and said in out
+
+
+def test_following_a_job_that_isnt_there_says_so(cli: Cli, hub: HubDouble, job: str):
+    hub.jobs.clear()
+    code, out, _ = cli("runs", "logs", "-f", "1")
+    assert code == 1 and "there is no such Job (any more)" in out
+    code, _, err = cli("runs", "logs", "1")
+    assert code == 2 and "Job" in err and "404" in err
+
+
+def test_rm_of_a_job_has_nothing_to_delete_there(cli: Cli, hub: HubDouble, job: str):
+    hub.jobs["ada", job].set_stage("COMPLETED")
+    code, _, err = cli("runs", "rm", "1", "--remote", "--yes")
+    assert code == 2 and "leaves nothing but its log" in err
+    assert cli("runs", "rm", "1")[0] == 0 and list_runs() == []
+
+
 def test_stop_cancels_a_job(cli: Cli, hub: HubDouble, job: str):
     code, out, _ = cli("runs", "stop", "trained")
     assert code == 0 and f"ada/{job} was told to stop; stopped" in out and "autotrain runs resume 1" in out

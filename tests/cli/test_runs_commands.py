@@ -166,6 +166,16 @@ def test_following_a_run_that_has_ended_ends(autotrain, run: Path):
     assert autotrain("runs", "logs", "-f", "-n", "2", "1").stdout == "two\nthree\n"
 
 
+@pytest.mark.parametrize(
+    ("stage", "code"), [("finished", 0), ("stopped", 0), ("failed", 1), ("interrupted", 1), ("training", 1)]
+)
+def test_the_exit_code_of_following_tells_how_the_run_ended(autotrain, folder: Path, stage: str, code: int):
+    """`stopped` in state.json: max_hours were over, with the model written; `training` without a worker: it was killed."""
+    make_run(folder / "my-run", stage)
+    assert autotrain("runs", "logs", "-f", "1").returncode == code
+    assert autotrain("runs", "logs", "1").returncode == 0
+
+
 def test_a_run_without_a_log_is_explained(autotrain, run: Path):
     (run / "train.log").unlink()
     done = autotrain("runs", "logs", "1")

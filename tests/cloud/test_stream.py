@@ -5,10 +5,13 @@ import time
 from collections.abc import Iterable
 
 import pytest
+from hub_double import HubDouble
 
 from autotrain.cloud import stream
+from autotrain.cloud.job_service import JobService
 from autotrain.cloud.stream import follow_lines
 from autotrain.errors import HubError
+from autotrain.hub.client import open_api
 
 POLL = 0.1
 
@@ -73,3 +76,22 @@ def test_a_hub_out_of_reach_is_waited_for_and_then_reported():
 
     with pytest.raises(HubError, match="away for good"):
         list(follow_lines(list, never, poll_seconds=POLL, patience_seconds=0.3))
+
+
+def test_a_token_that_expires_is_reported_soon_and_not_after_minutes(hub: HubDouble):
+    hub.add_user("nils")
+    service = JobService(open_api("hf_nils"))
+    hub.fail("GET", "/api/jobs/nils/", 401, times=None)
+    start = time.monotonic()
+    with pytest.raises(HubError, match="mistyped, revoked or expired"):
+        list(follow_lines(list, lambda: service.state("nils/1").is_over, poll_seconds=POLL))
+    assert time.monotonic() - start < 30
+    assert len(hub.sent("GET", "/api/jobs/nils/1")) == 2  # once may be a mishap
+
+
+def test_a_machine_that_was_preempted_and_comes_back_is_followed_on():
+    """Its log begins anew; what it says a second time is what it does a second time."""
+    logs = [["note", "step 1", "step 2"], ["note", "resumed from step 1", "step 2", "step 3"]]
+    opened = itertools.count()
+    said = list(follow_lines(lambda: logs[min(next(opened), 1)], over_after(0.5), poll_seconds=POLL))
+    assert said == ["note", "step 1", "step 2", "resumed from step 1", "step 2", "step 3"]

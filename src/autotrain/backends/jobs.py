@@ -16,12 +16,12 @@ from autotrain.cloud.hardware import hardware_of, live_price
 from autotrain.cloud.job_service import JobService
 from autotrain.cloud.upload import SplitFile, data_repo, renamed, upload_data
 from autotrain.errors import HubError
-from autotrain.hub.client import account, explained
+from autotrain.hub.client import account, explained, fault_of
 from autotrain.runs import register_cloud
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, JobInfo
 
 NAMES = (
     "jobs-cpu-basic",
@@ -55,6 +55,8 @@ NAMES = (
 DEFAULT_MAX_HOURS = 24.0
 # What installing, loading, and pushing that has to be tried again may take on top of max_hours, before the hub ends the Job.
 AROUND_TRAINING_SECONDS = 7200
+# The label that tells which start a Job belongs to.
+_LABEL = "autotrain-run"
 _PACKAGE, _PACKAGE_REVISION = "AUTOTRAIN_PACKAGE", "AUTOTRAIN_PACKAGE_REVISION"
 _QUIET = {"PYTHONUNBUFFERED": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_QUIET": "1"}
 # Fetches this package from the user's own repository with the token of the environment, and lets it do the rest.
@@ -177,19 +179,45 @@ class _Work:
         handover = Handover(there, new_run_id(), self.job.resume, revision)
         package = package_repo(username)
         commit = _upload_package(api, package, self.files)
-        with explained(f"starting a Job on {hardware_of(self.backend).name}"):
-            started = api.run_job(
-                image=f"python:{python_version()}",
-                command=["bash", "-c", self.script],
-                env={**variables_of(handover), **_QUIET, _PACKAGE: package, _PACKAGE_REVISION: commit},
-                secrets=secrets_of(handover, token),
-                flavor=hardware_of(self.backend).name,
-                timeout=self.timeout_seconds,
-                name=f"autotrain-{project}",
-                labels={"autotrain-run": handover.run},
-                namespace=username,
-            )
+        label = {_LABEL: handover.run}
+        try:
+            with explained(f"starting a Job on {hardware_of(self.backend).name}"):
+                started = api.run_job(
+                    image=f"python:{python_version()}",
+                    command=["bash", "-c", self.script],
+                    env={**variables_of(handover), **_QUIET, _PACKAGE: package, _PACKAGE_REVISION: commit},
+                    secrets=secrets_of(handover, token),
+                    flavor=hardware_of(self.backend).name,
+                    timeout=self.timeout_seconds,
+                    name=f"autotrain-{project}",
+                    labels=label,
+                    namespace=username,
+                )
+        except HubError as problem:
+            started = _started_all_the_same(api, username, label, problem)
         return f"{started.owner.name}/{started.id}"
+
+
+def _started_all_the_same(api: "HfApi", username: str, label: dict[str, str], problem: HubError) -> "JobInfo":
+    """The Job that was started though the hub's answer was lost: it costs, so it mustn't be forgotten.
+
+    Raises `problem` if there's none, or HubError where that can't be known.
+    """
+    fault = fault_of(problem)
+    if fault is None or not fault.may_pass or fault.status == 429:
+        raise problem
+    try:
+        with explained("the list of Jobs"):
+            found = next(iter(api.list_jobs(labels=label, namespace=username)), None)
+    except HubError:
+        raise HubError(
+            f"{problem}; whether a Job was started all the same isn't known: look at {api.endpoint}/jobs/{username}, "
+            "and cancel it there"
+        ) from problem
+    if found is None:
+        raise problem
+    log.notice("the hub's answer was lost, but the Job was started")
+    return found
 
 
 def _upload_package(api: "HfApi", repo_id: str, files: Mapping[str, bytes]) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from autotrain import log
 from autotrain.cli.runs_shown import as_json, as_object
-from autotrain.errors import ConfigError, HubError, RunFolderError
-from autotrain.run_folder import FINISHED
+from autotrain.errors import ConfigError, HubError, RunFolderError, TrainingError
+from autotrain.run_folder import FINISHED, STOPPED, read_state
 from autotrain.runs import Entry, Run, look_at
 from autotrain.runs.logs import follow, log_file, read_lines
 from autotrain.runs.names import find_entry
@@ -33,18 +33,24 @@ def show(args: argparse.Namespace) -> int:
 
 
 def logs(args: argparse.Namespace) -> int:
-    """Write a run's log, with --follow until it ends."""
+    """Write a run's log, with --follow until it ends; then the exit code tells how the run has ended."""
     entry = find_entry(args.run)
     if entry.cloud:
         return _cloud_logs(entry, args)
     if args.follow:
         _write(follow(entry, args.lines))
-        return 0
+        return 0 if look_at(entry).stage == FINISHED or _is_out_of_time(entry) else TrainingError.exit_code
     file = log_file(entry)
     if file is None:
         raise RunFolderError(f"{entry.name}: no log in {entry.folder}, and none of its output was kept")
     _write(read_lines(file, args.lines))
     return 0
+
+
+def _is_out_of_time(entry: Entry) -> bool:
+    """Whether max_hours ended the run, with its model written."""
+    state = read_state(entry.folder)
+    return state is not None and state.stage == STOPPED
 
 
 def _cloud_logs(entry: Entry, args: argparse.Namespace) -> int:
@@ -58,7 +64,7 @@ def _cloud_logs(entry: Entry, args: argparse.Namespace) -> int:
         return HubError.exit_code  # it was said already
     if followed.reason:
         sys.stdout.write(f"{entry.name}: {log.mask(followed.reason)}\n")
-    return 0
+    return followed.exit_code or 0
 
 
 def stop(args: argparse.Namespace) -> int:
@@ -94,6 +100,8 @@ def remove(args: argparse.Namespace) -> int:
         raise ConfigError(f"--folder: {entry.name} ran in the cloud, no folder is here; --remote deletes what it left there")
     if args.remote and not entry.cloud:
         raise ConfigError(f"--remote: {entry.name} ran on this machine; --folder deletes its folder")
+    if args.remote and entry.backend.startswith("jobs-"):
+        raise ConfigError(f"--remote: {entry.name} was a Job, which leaves nothing but its log; leave --remote out")
     if _now(entry).is_live:
         raise RunFolderError(f"{entry.name} is running; stop it first: autotrain runs stop {entry.id}")
     if (args.folder or args.remote) and not _delete(entry, args.yes):

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     found["stop"].add_argument("--now", action="store_true", help="end a local run by force at once, without saving")
     found["rm"].add_argument("--folder", action="store_true", help="delete its folder too, with model and checkpoints")
-    found["rm"].add_argument("--remote", action="store_true", help="cloud: delete the Space or job that it ran in too")
+    found["rm"].add_argument("--remote", action="store_true", help="cloud: delete the Space that it ran in too")
     found["rm"].add_argument("--yes", action="store_true", help="don't ask before deleting")
     found["resume"].add_argument("--backend", metavar="NAME", help="where to go on (default: where it was started)")
     found["resume"].add_argument("--detach", action="store_true", help="cloud: don't wait for the run")

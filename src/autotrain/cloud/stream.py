@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from autotrain import log
 from autotrain.errors import HubError
+from autotrain.hub.client import fault_of
 
 POLL_SECONDS = 5.0
 # What is still on its way when a run is over.
@@ -64,13 +65,14 @@ def follow_lines(
 ) -> Iterator[str]:
     """Lines as they come, until `is_over` says so and nothing more comes.
 
-    Raises what `is_over` raises (HubError) once that has lasted for `patience_seconds`.
+    Raises what `is_over` raises (HubError) once that has lasted for `patience_seconds`, or twice in a row where waiting
+    can't help: a token that has expired.
     """
     pump = _Pump(open_stream)
     pump.start()
     drain_seconds = min(DRAIN_SECONDS, 2 * poll_seconds)
     asked = heard = worked = time.monotonic()
-    over = False
+    over, num_refusals = False, 0
     try:
         while True:
             try:
@@ -84,10 +86,12 @@ def follow_lines(
             if not over and now - asked >= poll_seconds:
                 asked = now
                 try:
-                    over, worked = is_over(), now
+                    over, worked, num_refusals = is_over(), now, 0
                     heard = now if over else heard
-                except HubError:
-                    if now - worked >= patience_seconds:
+                except HubError as problem:
+                    fault = fault_of(problem)
+                    num_refusals += 1 if fault and not fault.may_pass else 0
+                    if num_refusals > 1 or now - worked >= patience_seconds:
                         raise
     finally:
         pump.stop()
