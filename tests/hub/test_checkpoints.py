@@ -19,6 +19,7 @@ from autotrain.hub.checkpoints import (
 from autotrain.hub.client import open_api
 from autotrain.hub.repo import Target, create
 from autotrain.run_folder import check_free, read_state
+from autotrain.trainers.clm.push import pull_checkpoint
 
 TOKEN, TARGET = "hf_AnnsOwnSecretToken", Target("ann/my-run")
 
@@ -147,6 +148,15 @@ def test_a_run_that_cannot_go_on_here_leaves_nothing(ann, folder, target, tmp_pa
     with pytest.raises(RunFolderError, match="of another run"):
         pull_run(target, tmp_path / "new", TOKEN, check=refuse)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_run_resumed_with_other_settings_is_refused_by_its_name_on_the_hub(ann, folder, target, tmp_path, params):
+    push_checkpoint(open_api(TOKEN), target, take_snapshot(folder, 12, None))
+    other = params(push_checkpoints=True, data_path="/mnt/other.jsonl")
+    with pytest.raises(RunFolderError, match=r"ann/my-run was started with other parameters: data_path \(was 'train.jsonl'"):
+        pull_checkpoint(tmp_path / "new", other)
+    assert not (tmp_path / "new").exists()
+    assert pull_checkpoint(tmp_path / "new", params(push_checkpoints=True)) == 12
 
 
 def test_a_download_that_failed_goes_on_the_next_time(ann, folder, target, tmp_path, hurried):
