@@ -17,7 +17,7 @@ from autotrain.errors import ConfigError, HubError, RunFolderError
 from autotrain.hub.contents import CARD, Upload, uploads
 from autotrain.hub.push import Pushed, check_no_secret, last_push
 
-_REPO = re.compile(r"(?:[\w.-]+/)?[\w.-]+")
+_REPO = re.compile(r"(?:\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
