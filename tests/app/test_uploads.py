@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autotrain.app.uploads import DataSet, Datasets, Refused
+from autotrain.app.uploads import DataSet, Datasets, Note, Refused
 from autotrain.app.workspace import Workspace
 from autotrain.data.read import Row, read_rows
 
@@ -159,6 +159,19 @@ def test_columns_without_a_name_get_one(datasets: Datasets):
     dataset = drop(datasets, "a.csv", b"question, answer ,answer,,\na,b,c,,\n")
     assert [note.key for note in dataset.files["train"].notes] == ["columns_named"]
     assert rows_of(dataset) == [{"question": "a", "answer": "b", "answer 2": "c"}]
+
+
+def test_a_first_line_of_sentences_is_a_row(datasets: Datasets):
+    dataset = drop(datasets, "a.csv", "天空是什么颜色？,蓝色。\n草呢？,绿色。\n".encode())
+    assert [note.key for note in dataset.files["train"].notes] == ["no_header"]
+    assert rows_of(dataset)[0] == {"column 1": "天空是什么颜色？", "column 2": "蓝色。"}
+    assert len(rows_of(dataset)) == 2
+
+
+def test_what_is_said_of_a_file_can_be_said_in_both_languages(datasets: Datasets):
+    dataset = drop(datasets, "a.csv", ("sep=;\n" + table(ROWS, ";")).encode("utf-16"))
+    for note in (*dataset.files["train"].notes, Note("unwrapped", {"inside": "data"}), Note("no_header", {"names": "a"})):
+        assert note.text
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd.csv", "..\\..\\x.csv", "/abs/x.csv", "a\0b\n.csv", "..", ""])

@@ -46,7 +46,13 @@ def test_pairs_and_labels_have_names_of_their_own():
 
 def test_nothing_is_suggested_for_numbers():
     assert suggest_columns(rows(a=1, b=2), "text") == {}
+    assert suggest_columns(rows(a="1", b="2.5"), "text") == {}
     assert suggest_columns(rows(x="a", y="b"), "pair") == {}
+
+
+def test_of_two_texts_without_names_the_second_answers_the_first():
+    found = suggest_columns(rows(**{"column 1": "hi", "column 2": "ho"}), "text")
+    assert found == {"prompt_text_column": "column 1", "text_column": "column 2"}
 
 
 def test_what_is_answered_may_be_called_anything():

@@ -56,7 +56,11 @@ def _suggest_text(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, str]
         answer = _longest(rows, [name for name in columns if name != prompt])
     if prompt and answer:
         return {"prompt_text_column": prompt, "text_column": answer}
-    text = _nearest(columns, _TEXTS) or _longest(rows, columns)
+    written = [name for name in columns if _size_of(rows, name)]
+    text = _nearest(written, _TEXTS)
+    if not text and len(written) == 2:
+        return {"prompt_text_column": written[0], "text_column": written[1]}
+    text = text or _longest(rows, columns)
     return {"text_column": text} if text else {}
 
 
@@ -84,10 +88,16 @@ def _words(column: str) -> list[str]:
 
 def _longest(rows: Sequence[Row], columns: Sequence[str]) -> str | None:
     """The column with the most text in it."""
-    sizes = {name: sum(_size(row.cells.get(name)) for row in rows) for name in columns}
+    sizes = {name: _size_of(rows, name) for name in columns}
     best = max(sizes, key=lambda name: sizes[name], default=None)
     return best if best is not None and sizes[best] else None
 
 
+def _size_of(rows: Sequence[Row], column: str) -> int:
+    return sum(_size(row.cells.get(column)) for row in rows)
+
+
 def _size(cell: Any) -> int:
-    return len(cell) if isinstance(cell, str) and not is_empty(cell) else 0
+    """Characters of a text; 0 of a number, which files without types give as text."""
+    is_text = isinstance(cell, str) and not is_empty(cell) and not re.fullmatch(r"[\d\s.,:/%+-]*", cell)
+    return len(cell) if is_text else 0

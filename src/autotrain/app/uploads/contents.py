@@ -18,7 +18,8 @@ HEAD_BYTES = 1 << 18
 NUM_RECORDS = 40
 SEPARATORS = (",", ";", "\t", "|")
 _EVEN_SHARE = 0.6  # of the first records, that have as many cells as the header
-_MAX_NAME_CHARACTERS = 60
+MAX_NAME_CHARACTERS = 60  # of a column
+SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
 # What other kinds of files begin with -> key of the words.
 _OTHERS = (
     (b"%PDF", "pdf"),
@@ -179,5 +180,5 @@ def _names_columns(head: str, separator: str) -> bool:
     return (
         is_even
         and is_once
-        and all(0 < len(name.strip()) <= _MAX_NAME_CHARACTERS and name[-1] not in ".!?" for name in header)
+        and all(0 < len(name.strip()) <= MAX_NAME_CHARACTERS and not name.strip().endswith(SENTENCE_ENDS) for name in header)
     )

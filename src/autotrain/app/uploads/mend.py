@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from autotrain.app.uploads.contents import SEPARATORS, Contents
+from autotrain.app.uploads.contents import MAX_NAME_CHARACTERS, SENTENCE_ENDS, SEPARATORS, Contents
 from autotrain.app.uploads.encoding import UTF_8
 from autotrain.app.uploads.refused import Note
 
@@ -42,19 +42,27 @@ def _mend_csv(source: Path, target: Path, contents: Contents, *, is_recoded: boo
     separator = contents.separator if contents.separator in SEPARATORS else ","
     with source.open(encoding=contents.encoding, errors="replace", newline="") as file:
         header = next((row for row in csv.reader(file, delimiter=separator) if row and not _is_hint(row, contents)), [])
-    names = _names(header)
+    is_data = _is_data(header)
+    names = [f"column {number}" for number in range(1, len(header) + 1)] if is_data else _names(header)
     notes = [Note("separator", {"separator": _NAMES_OF_SEPARATORS[separator]})] if separator != "," else []
-    if names != header:
+    if is_data:
+        notes.append(Note("no_header", {"names": ", ".join(names)}))
+    elif names != header:
         notes.append(Note("columns_named", {"names": ", ".join(name for name in names if name not in header)}))
     if not notes and not is_recoded and not contents.has_hint and not _has_old_line_ends(source):
         source.rename(target)
         return []
-    _rewrite(source, target, contents, separator, names)
+    _rewrite(source, target, contents, separator, names, keeps_first=is_data)
     return notes
 
 
-def _rewrite(source: Path, target: Path, contents: Contents, separator: str, names: Sequence[str]) -> None:
-    """Each record begins in the line in which it began, so that messages name the user's own lines."""
+def _rewrite(
+    source: Path, target: Path, contents: Contents, separator: str, names: Sequence[str], *, keeps_first: bool
+) -> None:
+    """Each record begins in the line in which it began, so that messages name the user's own lines.
+
+    keeps_first: the first record is a row, and names are put before it.
+    """
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     with (
         source.open(encoding=contents.encoding, errors="replace", newline="") as file,
@@ -67,7 +75,7 @@ def _rewrite(source: Path, target: Path, contents: Contents, separator: str, nam
                 out.write("\n")
             elif not has_header:
                 has_header = True
-                writer.writerow(names)
+                writer.writerows([names, row] if keeps_first else [names])
             else:
                 writer.writerow(_fitted(row, len(names)))
 
@@ -87,6 +95,11 @@ def _fitted(row: list[str], width: int) -> list[str]:
     while len(row) > width and not row[-1].strip():
         row = row[:-1]
     return row
+
+
+def _is_data(header: Sequence[str]) -> bool:
+    """Whether what should be names of columns are sentences."""
+    return any(len(name) > MAX_NAME_CHARACTERS or name.strip().endswith(SENTENCE_ENDS) for name in header)
 
 
 def _names(header: Sequence[str]) -> list[str]:

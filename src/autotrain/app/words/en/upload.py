@@ -20,6 +20,7 @@ WORDS = MappingProxyType(
         "upload.recoded": "It was written in {encoding}; it is read as such and kept as UTF-8.",
         "upload.separator": "Its cells are separated by {separator}; they are read so.",
         "upload.columns_named": "Columns without a name, or with one that was taken, are now called: {names}.",
+        "upload.no_header": "The first line doesn’t look like names of columns, so it is taken for a row. The columns are called: {names}.",
         "upload.unwrapped": "The rows were found inside “{inside}”.",
         "upload.separator_commas": "commas",
         "upload.separator_semicolons": "semicolons",

@@ -20,6 +20,7 @@ WORDS = MappingProxyType(
         "upload.recoded": "原文件编码为 {encoding}，已按此读取并转存为 UTF-8。",
         "upload.separator": "单元格之间用{separator}分隔，已按此读取。",
         "upload.columns_named": "没有名称或重名的列现在叫做：{names}。",
+        "upload.no_header": "第一行不像列名，已当作一行数据。各列叫做：{names}。",
         "upload.unwrapped": "数据行在“{inside}”里面找到。",
         "upload.separator_commas": "逗号",
         "upload.separator_semicolons": "分号",
