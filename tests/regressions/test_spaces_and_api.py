@@ -163,6 +163,14 @@ def test_a_local_run_on_a_space_never_pauses_it(
     assert hub.spaces["jo/page"].stage == "RUNNING" and hub.requests == []
 
 
+@pytest.mark.parametrize(
+    ("backend", "said"), [("local", "write backend: local-ui instead"), ("local-ui", "leave it out, nobody waits")]
+)
+def test_detaching_is_for_the_cloud(config: Config, backend: str, said: str, capsys: pytest.CaptureFixture[str]):
+    assert main(config(backend, "--detach")) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_issue_365_a_gated_model_is_explained_before_a_space_is_made(
     hub: HubDouble, config: Config, capsys: pytest.CaptureFixture[str]
 ):

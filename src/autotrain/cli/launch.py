@@ -28,7 +28,8 @@ def launch(config: Config, args: argparse.Namespace) -> int:
     if args.resume and args.overwrite:
         raise ConfigError("--resume goes on with a run and --overwrite starts it anew; give one of them")
     if args.detach and config.backend.startswith("local"):
-        raise ConfigError(f"--detach: for runs in the cloud; with backend {config.backend} write backend: local-ui instead")
+        what_to_do = "leave it out, nobody waits" if config.backend == "local-ui" else "write backend: local-ui instead"
+        raise ConfigError(f"--detach: for runs in the cloud; with backend {config.backend} {what_to_do}")
     job = Job(config.params, resume=args.resume, overwrite=args.overwrite, detach=args.detach)
     for note in config.notes:
         log.notice(note)
