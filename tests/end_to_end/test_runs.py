@@ -106,3 +106,17 @@ def test_a_run_in_the_background_that_is_refused_is_listed_with_the_reason(autot
     assert not (tmp_path / "run").exists()
     assert autotrain("runs").stdout.splitlines()[1].split()[1:3] == ["run", "failed"]
     assert "no column 'mesages'" in autotrain("runs", "show", "1").stdout
+
+
+def test_a_run_outlives_who_reads_its_output(autotrain: Command, config: Path, tmp_path: Path):
+    """`autotrain ... | head`: the run isn't failed by a pipe that nobody reads."""
+    values = yaml.safe_load(config.read_text())
+    values["params"]["epochs"] = 5
+    config.write_text(yaml.safe_dump(values | {"backend": "local"}))
+    command = [sys.executable, "-m", "autotrain", "--config", config.name]
+    environment = {**os.environ, "AUTOTRAIN_HOME": str(tmp_path / "home")}
+    run = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert run.stdout and run.stdout.readline()
+    run.stdout.close()
+    assert run.wait(500) == 0
+    assert state(tmp_path / "run")["stage"] == "finished" and state(tmp_path / "run")["step"] == 60
