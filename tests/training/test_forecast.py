@@ -1,5 +1,7 @@
 """The largest micro-batch of a run is found, its memory foreseen, and it is tried without a trace."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -56,7 +58,8 @@ def test_of_a_few_steps_the_largest_micro_batch_is_known():
     """90 + 20 are above 100, 60 + 20 + 10 aren't; 95 of them together are more than 90 alone."""
     lengths = np.array([90, 20, 60, 25, 10])
     found = largest_of([[0, 1], [2, 3, 4]], lengths, lengths // 2, 100)
-    assert found == LargestBatch((2, 3, 4), 95, 47, False)
+    # Each of the three is one block: 64 queries of 64 keys.
+    assert found == LargestBatch((2, 3, 4), 95, 47, False, 3 * 64 * 64)
     assert largest_of([[0, 4], [2, 3]], lengths, lengths // 2, 100).is_whole_step
 
 
@@ -75,6 +78,14 @@ def test_layers_computed_again_keep_their_input_only():
     assert ESTIMATE.activations(100, 1, num_checkpointed=4) == 100 * (4 + 10 + 5 + 2)  # in the layer computed again
 
 
+def test_the_probabilities_that_attention_keeps_count():
+    """Of 2 bytes each: 7 in each of 4 layers; without a number, 190 a token."""
+    keeping = replace(ESTIMATE, score=2)
+    assert keeping.activations(10, 9, num_scores=7) == ESTIMATE.activations(10, 9) + 4 * 7 * 2
+    assert keeping.activations(10, 9) == ESTIMATE.activations(10, 9) + 4 * 1900 * 2
+    assert keeping.activations(10, 1, num_checkpointed=3, num_scores=7) == ESTIMATE.activations(10, 1, 3) + 7 * 2
+
+
 def foreseen(*, is_whole_step: bool = False, peak_so_far: int = 0) -> int:
     largest = LargestBatch((0,), 10, 9, is_whole_step)
     return forecast(
@@ -83,6 +94,7 @@ def foreseen(*, is_whole_step: bool = False, peak_so_far: int = 0) -> int:
         device_type="cuda",
         fast_layers=False,
         num_checkpointed=0,
+        num_steps=1,
         loaded_bytes=5000,
         peak_so_far_bytes=peak_so_far,
     ).peak_bytes

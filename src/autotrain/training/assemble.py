@@ -78,6 +78,7 @@ def foresee(ready: Ready, store: ExampleStore, batches: Batches, other_bytes: in
         device_type=ready.device.type,
         fast_layers=ready.policy.fast_layers,
         num_checkpointed=ready.memory.num_checkpointed_layers,
+        num_steps=batches.total_steps,
         loaded_bytes=ready.loaded_bytes + other_bytes,
         peak_so_far_bytes=peak_bytes(ready.device),
     )

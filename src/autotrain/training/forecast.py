@@ -6,16 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotrain.data.batches import cut
+from autotrain.models.fast.blocks import num_kept
 from autotrain.models.memory import MemoryEstimate
 from autotrain.models.network import Network
 from autotrain.objectives.base import Objective
 from autotrain.training.checkpoint import random_states, restore_random_states
 from autotrain.training.step import Examples, accumulate_within_memory
 
-# Measured on processors with glibc: what lies between tensors of changing sizes, as a factor on what a batch takes, and
-# what libraries keep from the first steps on, above all the code for each shape of a product.
-_HOLES, _HOLES_WITH_FAST_LAYERS = 1.2, 1.42
+# Measured on processors with glibc: what lies between tensors of changing sizes, as a factor on what a batch takes; what
+# libraries keep from the first step on; and the code for each new shape of a product, until theirs is all they keep.
+_HOLES, _HOLES_WITH_FAST_LAYERS = 1.2, 1.25
 _FIRST_STEP_BYTES = {"cpu": 100 * 2**20}
+_STEP_CODE_BYTES, _MOST_STEPS_WITH_CODE = 12 * 2**20, 25
 # Gradients are made while activations go, so where a step is one micro-batch, the two are hardly there at the same time.
 _GRADIENTS_AT_PEAK = 0.3
 # On a processor a micro-batch takes seconds; where memory is this much larger than what is needed, they aren't spent.
@@ -24,12 +26,16 @@ _AMPLE = 4
 
 @dataclass(frozen=True)
 class LargestBatch:
-    """The micro-batch of the run with the most tokens.  indices: of its examples.  is_whole_step: no step is cut."""
+    """The micro-batch of the run with the most tokens.  indices: of its examples.  is_whole_step: no step is cut.
+
+    num_scores: probabilities of attention that each head keeps.
+    """
 
     indices: tuple[int, ...]
     num_tokens: int
     num_predictions: int
     is_whole_step: bool
+    num_scores: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,7 @@ def largest_of(
     """Of steps that are all known: steps holds the indices of their examples."""
     cuts = [cut(step, num_tokens, token_budget) for step in steps]
     indices = max((part for parts in cuts for part in parts), key=lambda part: int(num_tokens[part].sum()))
-    total, predictions = int(num_tokens[indices].sum()), int(num_trained[indices].sum())
-    return LargestBatch(tuple(indices), total, predictions, all(len(parts) == 1 for parts in cuts))
+    return _of(indices, num_tokens, num_trained, all(len(parts) == 1 for parts in cuts))
 
 
 def find_largest(num_tokens: np.ndarray, num_trained: np.ndarray, token_budget: int, rows_per_step: int) -> LargestBatch:
@@ -68,10 +73,13 @@ def find_largest(num_tokens: np.ndarray, num_trained: np.ndarray, token_budget: 
             break
         places.append(place)
         room -= int(falling[place])
-    indices = order[places]
-    total, predictions = int(num_tokens[indices].sum()), int(num_trained[indices].sum())
     is_whole_step = int(falling[:rows_per_step].sum()) <= token_budget
-    return LargestBatch(tuple(indices.tolist()), total, predictions, is_whole_step)
+    return _of(order[places].tolist(), num_tokens, num_trained, is_whole_step)
+
+
+def _of(indices: Sequence[int], num_tokens: np.ndarray, num_trained: np.ndarray, is_whole_step: bool) -> LargestBatch:
+    lengths = num_tokens[indices].tolist()
+    return LargestBatch(tuple(indices), sum(lengths), int(num_trained[indices].sum()), is_whole_step, num_kept(lengths))
 
 
 def forecast(
@@ -81,14 +89,17 @@ def forecast(
     device_type: str,
     fast_layers: bool,
     num_checkpointed: int,
+    num_steps: int,
     loaded_bytes: int,
     peak_so_far_bytes: int,
 ) -> Forecast:
     """loaded_bytes: what is taken before the first step.  peak_so_far_bytes: loading may have taken more than that."""
-    activations = estimate.activations(largest.num_tokens, largest.num_predictions, num_checkpointed)
+    activations = estimate.activations(largest.num_tokens, largest.num_predictions, num_checkpointed, largest.num_scores)
     gradients = estimate.gradients * (_GRADIENTS_AT_PEAK if largest.is_whole_step else 1)
     holes = 1.0 if device_type != "cpu" else _HOLES_WITH_FAST_LAYERS if fast_layers else _HOLES
     batch = activations * holes + _FIRST_STEP_BYTES.get(device_type, 0)
+    if device_type == "cpu" and fast_layers:
+        batch += _STEP_CODE_BYTES * min(num_steps, _MOST_STEPS_WITH_CODE)
     return Forecast(max(peak_so_far_bytes, int(loaded_bytes + estimate.optimizer + gradients + batch)), largest)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autotrain.models.fast.blocks import blocks_of
+from autotrain.models.fast.blocks import KEPT_KEYS, blocks_of, num_kept
 from autotrain.models.layout import make_layout
 from autotrain.types import Span
 
@@ -50,3 +50,12 @@ def test_texts_of_many_lengths_take_few_sizes():
     starts = [sum(lengths[:number]) for number in range(len(lengths))]
     texts = [Span(start, length) for start, length in zip(starts, lengths, strict=True)]
     assert len(blocks_of(make_layout(texts).chains, None, 64)) == -(-max(lengths) // 64)
+
+
+def test_what_is_kept_of_texts_is_counted_without_making_blocks():
+    lengths = (1, 64, 65, 256, 257, 900)
+    starts = [sum(lengths[:number]) for number in range(len(lengths))]
+    made = blocks_of(make_layout([Span(*place) for place in zip(starts, lengths, strict=True)]).chains, None, 64)
+    assert num_kept(lengths) == sum(
+        blocks.queries.numel() * blocks.keys.shape[1] for blocks in made if blocks.keys.shape[1] <= KEPT_KEYS
+    )

@@ -16,12 +16,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from autotrain.models.fast.blocks import Blocks
+from autotrain.models.fast.blocks import KEPT_KEYS, Blocks
 from autotrain.models.kernels import ops
 from autotrain.models.layout import Layout
 
-# Keys up to which a block's probabilities are kept: what short texts need is little, and making it again costs them most.
-_KEPT_KEYS = 256
 # What the sizes of blocks are filled up to: in float32 what is computed for nothing costs more than another shape.
 _MULTIPLES = MappingProxyType({torch.bfloat16: 64, torch.float32: 32})
 
@@ -57,7 +55,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Hea
         probabilities = _probabilities(queries, keys, blocks, heads)
         _put(torch.bmm(probabilities, values), blocks, heads, output)
         if kept is not None:
-            kept.append(probabilities if keys.shape[1] <= _KEPT_KEYS else None)
+            kept.append(probabilities if keys.shape[1] <= KEPT_KEYS else None)
     return output
 
 

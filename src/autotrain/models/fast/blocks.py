@@ -8,7 +8,7 @@ Legend: B blocks of a group, L queries and C keys of each.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,11 @@ from autotrain.models.fast.paths import Chained
 # Queries of a block: few waste little on keys that none of them sees, and many make a fast product.  Of the blocks of long
 # texts, which are each of a size of their own, there had better be fewer.
 _SIZE, _LONG_SIZE, _LONG = 64, 128, 512
+
+
+# Keys up to which a block's probabilities are kept for the backward pass: what short texts need is little, and making it
+# again costs them most.
+KEPT_KEYS = 256
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,12 @@ def blocks_of(chains: Sequence[Chained], window: int | None, multiple: int) -> t
             filled = multiple if size == _SIZE else size
             groups[_filled_up(end - start, filled), _filled_up(end - first, filled)].append(block)
     return tuple(_joined(blocks, *size) for size, blocks in groups.items())
+
+
+def num_kept(lengths: Iterable[int]) -> int:
+    """Of texts of so many tokens: how many probabilities each head keeps at most, filled up as blocks are."""
+    full = [_SIZE * keys for keys in range(_SIZE, KEPT_KEYS + 1, _SIZE)]
+    return sum(sum(full[: _filled_up(length, _SIZE) // _SIZE]) for length in lengths)
 
 
 def _path(chains: Sequence[Chained], chain: Chained) -> np.ndarray:

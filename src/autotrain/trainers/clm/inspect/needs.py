@@ -90,6 +90,7 @@ def _memory(
         device_type=kind,
         fast_layers=kind == "cpu",
         num_checkpointed=plan.num_checkpointed_layers,
+        num_steps=data.batches.total_steps,
         loaded_bytes=loaded,
         peak_so_far_bytes=0,
     )
