@@ -64,7 +64,9 @@ class AfterPage:
             heading(t("after.try"))
             paragraph(t("after.score_hint" if scores else "after.try_hint"))
             address = f"/chat?run={self._view.number}"
-            ui.button(t("after.score" if scores else "after.talk"), on_click=lambda: ui.navigate.to(address))
+            ui.button(t("after.score" if scores else "after.talk"), on_click=lambda: ui.navigate.to(address)).classes(
+                "at-after-go"
+            )
 
     def _download(self) -> None:
         result = self._result
@@ -88,7 +90,7 @@ class AfterPage:
         with ui.element("section").classes("at-card"):
             heading(t("after.merge"))
             paragraph(t("after.merge_hint"))
-            ui.button(t("after.merge_button"), on_click=lambda: confirm.open()).props("outline")
+            ui.button(t("after.merge_button"), on_click=lambda: confirm.open()).props("outline").classes("at-after-go")
 
     async def _begin_merge(self, _: bool) -> None:
         self._begin(lambda: self._state.results.merge(self._view))
@@ -113,7 +115,7 @@ class AfterPage:
                 on_click=lambda: self._begin(
                     lambda: self._state.results.push(self._view, str(repo.value or "").strip(), public=bool(public.value))
                 ),
-            )
+            ).classes("at-after-go")
 
     def _begin(self, action: Callable[[], object]) -> None:
         try:

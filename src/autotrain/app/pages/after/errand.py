@@ -29,6 +29,7 @@ class ErrandView:
                     ui.label(t("after.details")).style("display: inline")
                 self._lines = ui.label().classes("at-mono at-said")
             self._stop = ui.button(t("after.stop"), on_click=self._end).props("outline color=negative")
+            self._stop.classes("at-after-go")
         ui.timer(1.0, self._tick)
         self.follow()
 
