@@ -74,6 +74,16 @@ def test_columns_of_other_names_are_suggested_and_used(ask: Ask, tmp_path: Path)
     ]
 
 
+def test_plain_questions_and_answers_could_be_conversations(ask: Ask, tmp_path: Path):
+    plain = write(tmp_path / "train.jsonl", {"prompt": "What is red?", "completion": "A colour."})
+    seen = ask("preview", plain)["answer"]
+    assert (seen["is_conversation"], seen["could_chat"]) == (False, True)
+    talk = ask("preview", plain, chat_template="tokenizer")["answer"]
+    assert (talk["is_conversation"], talk["could_chat"]) == (True, False)
+    assert not ask("preview", write(tmp_path / "text.jsonl", {"text": "a tale"}))["answer"]["could_chat"]
+    assert ask("preview", write(tmp_path / "pair.jsonl", PAIR), "dpo")["answer"]["could_chat"]
+
+
 def test_what_cannot_be_used_is_shown_all_the_same(ask: Ask, tmp_path: Path):
     seen = ask("preview", write(tmp_path / "train.jsonl", PAIR), "dpo", text_column="best")["answer"]
     assert seen["columns"] == ["prompt", "chosen", "rejected"]

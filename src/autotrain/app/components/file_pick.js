@@ -3,12 +3,13 @@ export default {
   template: `
     <div :class="['at-file', { 'at-file-over': isOver }]"
       @dragover.prevent="isOver = true" @dragleave="isOver = false" @drop.prevent="drop">
+      <input :id="name" type="file" class="at-file-input" :aria-describedby="name + '-said'"
+        :disabled="isBusy" @change="chosen" />
       <label class="at-file-label" :for="name">
         <span class="at-file-title">{{ texts.title }}</span>
         <span class="at-muted at-small">{{ texts.hint }}</span>
+        <span class="at-file-button">{{ texts.choose }}</span>
       </label>
-      <input :id="name" type="file" class="at-file-input" :aria-describedby="name + '-said'"
-        :disabled="isBusy" @change="chosen" />
       <div :id="name + '-said'" class="at-file-said">
         <progress v-if="isBusy" :value="share" max="1" :aria-label="texts.sending"></progress>
         <span v-if="isBusy" role="status">{{ said }}</span>

@@ -11,7 +11,7 @@ from autotrain.app.words import t
 from autotrain.app.words.format import size
 
 _CSS = Path(__file__).with_suffix(".css")
-_TEXTS = ("one", "sending", "reading", "failed", "stop")
+_TEXTS = ("one", "sending", "reading", "failed", "stop", "choose")
 
 
 class FilePick(Element, component="file_pick.js"):

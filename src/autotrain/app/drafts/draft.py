@@ -29,6 +29,7 @@ class Draft:
 
     source: upload or hub.  upload: identity of a data set.  hub_data, hub_train, hub_valid: of one on the hub.
     mapping: columns as chosen; is_mapped: by the user, not by us.  values: settings that the user changed.
+    as_chat: questions and answers are written as a conversation, as chat models expect it.
     other_data: a path of a run that is run again.  allowed: paths that were in it.
     """
 
@@ -44,6 +45,7 @@ class Draft:
     other_data: str = ""
     mapping: dict[str, str] = field(default_factory=dict)
     is_mapped: bool = False
+    as_chat: bool = False
     skips_bad_rows: bool = True
     preset: str = BALANCED
     values: dict[str, Any] = field(default_factory=dict)
@@ -85,7 +87,13 @@ def has_data(draft: Draft) -> bool:
 
 def settings_of(draft: Draft, *, has_validation: bool) -> dict[str, Any]:
     """What the preset sets, and the user's own over it."""
-    return {**preset_values(draft.preset, draft.trainer, has_validation=has_validation), **draft.values}
+    return {**base_settings(draft, has_validation=has_validation), **draft.values}
+
+
+def base_settings(draft: Draft, *, has_validation: bool) -> dict[str, Any]:
+    """What is set before the user changes anything."""
+    template = {"chat_template": "tokenizer"} if draft.as_chat else {}
+    return {**preset_values(draft.preset, draft.trainer, has_validation=has_validation), **template}
 
 
 def parameters_of(draft: Draft, datasets: Datasets) -> dict[str, Any]:
@@ -133,21 +141,21 @@ def draft_of(params: LLMTrainingParams, backend: str, datasets: Datasets) -> Dra
         mapping={name: said[name] for name in COLUMNS if params.is_explicit(name) and said[name]},
         is_mapped=True,
         skips_bad_rows=params.skip_bad_rows,
-        values=over_preset(values, BALANCED, params.trainer, has_validation=params.valid_split is not None),
         view="all",
         backend="local" if backend.startswith("local") else backend,
         project_name=params.project_name,
         allowed=(params.model, params.data_path, *filter(None, (params.model_ref, params.chat_template))),
     )
+    draft = replace(draft, values=changes_for(values, draft, has_validation=params.valid_split is not None))
     folder = next((one for one in datasets.all() if str(one.folder) == params.data_path), None)
     if folder is not None:
         return replace(draft, upload=folder.identity)
     return replace(draft, other_data=params.data_path, hub_train=params.train_split, hub_valid=params.valid_split or "")
 
 
-def over_preset(values: Mapping[str, Any], preset_name: str, trainer: str, *, has_validation: bool) -> dict[str, Any]:
-    """What has to be changed in a preset so that `values` come out: those that aren't among them go to their defaults."""
-    preset = preset_values(preset_name, trainer, has_validation=has_validation)
+def changes_for(values: Mapping[str, Any], draft: Draft, *, has_validation: bool) -> dict[str, Any]:
+    """What has to be changed so that `values` come out: settings that aren't among them go to their defaults."""
+    preset = base_settings(draft, has_validation=has_validation)
     defaults = LLMTrainingParams().model_dump(mode="json")
     back = {name: defaults[name] for name in preset if name not in values}
     return {**back, **{name: value for name, value in values.items() if preset.get(name, ...) != value}}

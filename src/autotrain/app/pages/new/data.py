@@ -127,7 +127,7 @@ class DataStep(Step):
 
     def _hub(self, name: str, label: str, value: str) -> None:
         async def changed(said: Any) -> None:
-            self.wizard.set(**{name: str(said).strip()}, mapping={}, is_mapped=False)
+            self.wizard.set(**{name: str(said).strip()}, mapping={}, is_mapped=False, as_chat=False)
             if name != "hub_valid":
                 self.look()
 
@@ -151,11 +151,11 @@ class DataStep(Step):
 
     async def _source_chosen(self, source: Any) -> None:
         if source in (UPLOAD, HUB):
-            self.wizard.set(source=source, mapping={}, is_mapped=False)
+            self.wizard.set(source=source, mapping={}, is_mapped=False, as_chat=False)
             self.redraw()
 
     async def _taken(self, identity: str) -> None:
-        self.wizard.set(upload=identity, other_data="", mapping={}, is_mapped=False, skips_bad_rows=True)
+        self.wizard.set(upload=identity, other_data="", mapping={}, is_mapped=False, as_chat=False, skips_bad_rows=True)
         self.redraw()
 
     async def _taken_again(self, identity: Any) -> None:
@@ -171,7 +171,7 @@ class DataStep(Step):
 
     def switch_task(self, trainer: str) -> None:
         """Train with the method that the data are for."""
-        self.wizard.draft = replace(self.wizard.draft, trainer=trainer, mapping={}, is_mapped=False)
+        self.wizard.draft = replace(self.wizard.draft, trainer=trainer, mapping={}, is_mapped=False, as_chat=False)
         self.wizard.keep()
         self.wizard.show(focus=True)
 

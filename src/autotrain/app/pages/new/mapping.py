@@ -37,7 +37,7 @@ class Mapping:
 
         async def changed(column: Any) -> None:
             self._columns[field] = str(column)
-            self._wizard.set(mapping=dict(self._columns), is_mapped=True)
+            self._wizard.set(mapping=dict(self._columns), is_mapped=True, as_chat=False)
             self._step.look()
 
         name = f"new.column_{data}_{field}"

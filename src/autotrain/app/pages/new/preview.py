@@ -73,7 +73,8 @@ class PreviewPanel:
         now = self._checked()
         if now.params is None or self._key(now) != key:
             return True
-        self._adopt(seen.preview)
+        if self._adopt(seen.preview):
+            return True
         seen.preview_of = self._key(self._checked())
         self._show(seen.preview)
         return False
@@ -85,11 +86,20 @@ class PreviewPanel:
         values = json.loads(checked.params.to_json()) if checked.params else {}
         return json.dumps({name: value for name, value in values.items() if name not in _WITHOUT_EFFECT}, sort_keys=True)
 
-    def _adopt(self, preview: dict[str, Any]) -> None:
-        """Columns that are probably meant are chosen; the user may choose others."""
+    def _adopt(self, preview: dict[str, Any]) -> bool:
+        """Columns that are probably meant are chosen, and that plain questions and answers become conversations.
+
+        The user may choose otherwise.  Returns whether the preview has to be made anew.
+        """
+        draft = self._wizard.draft
         suggested = preview.get("suggested")
-        if suggested and not self._wizard.draft.is_mapped:
+        if suggested and not draft.is_mapped:
             self._wizard.set(mapping=dict(suggested))
+        could_chat = bool(preview.get("could_chat")) and preview["problem"] is None
+        if could_chat and not draft.as_chat:
+            self._wizard.set(as_chat=True)
+            return True
+        return False
 
     def _show_nothing(self, checked: Checked) -> bool:
         self._room.clear()

@@ -8,8 +8,8 @@ from nicegui import ui
 from autotrain.app.components.field import AreaField, Choice, ChoiceField, SelectField, SwitchField, TextField
 from autotrain.app.components.html import Tag
 from autotrain.app.components.text import paragraph
-from autotrain.app.drafts.draft import PLACED, VIEWS, over_preset, parameters_of, settings_of
-from autotrain.app.drafts.presets import PRESETS, preset_values
+from autotrain.app.drafts.draft import PLACED, VIEWS, base_settings, changes_for, parameters_of, settings_of
+from autotrain.app.drafts.presets import PRESETS
 from autotrain.app.pages.new.step import Step
 from autotrain.app.words import t
 from autotrain.config.surface import GROUPS, Knob, knobs, written
@@ -108,7 +108,7 @@ class SettingsStep(Step):
     async def _set(self, knob: Knob, said: Any) -> None:
         """An empty field is back at the preset, or at the default."""
         name, draft = knob.name, self.wizard.draft
-        preset = preset_values(draft.preset, draft.trainer, has_validation=self._has_validation)
+        preset = base_settings(draft, has_validation=self._has_validation)
         values = {key: value for key, value in draft.values.items() if key != name}
         value, base = _typed(knob, said), preset.get(name, knob.default)
         if value != "" and _as_typed(value) != _as_typed(base):
@@ -158,7 +158,7 @@ class SettingsStep(Step):
             return
         self._json_problem = ""
         draft = self.wizard.draft
-        self.wizard.set(values=over_preset(values, draft.preset, draft.trainer, has_validation=self._has_validation))
+        self.wizard.set(values=changes_for(values, draft, has_validation=self._has_validation))
         self._draw_changed()
         field.show_error(_joined(self.wizard.checked().problems))
 

@@ -37,7 +37,10 @@ class TaskStep(Step):
             return
         is_same = TASKS[trainer].data == TASKS[draft.trainer].data
         self.wizard.set(
-            trainer=trainer, mapping=draft.mapping if is_same else {}, is_mapped=draft.is_mapped if is_same else False
+            trainer=trainer,
+            mapping=draft.mapping if is_same else {},
+            is_mapped=draft.is_mapped if is_same else False,
+            as_chat=False,
         )
         # One group of buttons in two places: what was chosen in the other goes out.
         ui.run_javascript(

@@ -37,7 +37,8 @@ LoadTokenizer = Callable[[LLMTrainingParams, bool], tuple[LoadedTokenizer, int |
 
 
 def preview(params: LLMTrainingParams, num_rows: int, load_tokenizer: LoadTokenizer) -> dict[str, Any]:
-    """The answer: file, columns, cells, fits, form, mapping, suggested, rows, tokens, counts, left_out, notices, problem.
+    """The answer: file, columns, cells, fits, form, mapping, suggested, could_chat, rows, tokens, counts, left_out, notices,
+    problem.  could_chat: plain questions and answers, which a chat template could make conversations of.
 
     load_tokenizer: gives the tokenizer, for conversations or not, and the model's limit.
     """
@@ -72,6 +73,7 @@ def _look(params: LLMTrainingParams, num_rows: int, load_tokenizer: LoadTokenize
     answer["form"], answer["mapping"] = source.form.describe(), _mapping(source.form)
     answer["kind"] = source.form.kind if isinstance(source.form, Form) else kind
     answer["is_conversation"] = source.is_conversation
+    answer["could_chat"] = not source.is_conversation and _could_chat(params, kind)
     first = replace(source, rows=lambda: islice(source.rows(), NUM_ROWS_READ))
     with closing(RowsReport()) as unused:
         shown = islice(first.samples(unused), num_rows)
@@ -95,6 +97,15 @@ def _is_recognised(params: LLMTrainingParams, trainer: Trainer, kind: SampleKind
     except DataError:
         return False
     return True
+
+
+def _could_chat(params: LLMTrainingParams, kind: SampleKind) -> bool:
+    if params.trainer == "default" or params.is_explicit("chat_template"):
+        return False
+    try:
+        return open_split(params.model_copy(update={"chat_template": "tokenizer"}), "train", kind).is_conversation
+    except AutoTrainError:
+        return False
 
 
 def _recognise(
