@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -25,11 +26,20 @@ def is_local(backend: str) -> bool:
 
 
 def job_of(
-    params: LLMTrainingParams, place: Path, token: SecretStr | None, *, resume: bool = False, overwrite: bool = False
+    params: LLMTrainingParams,
+    backend: str,
+    place: Path,
+    token: SecretStr | None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> Job:
     """A job that nobody waits for.  token: the hub's, for this job alone."""
-    own = params.model_copy(update={"token": token}) if token else params
-    return Job(own, resume=resume, overwrite=overwrite, detach=True, place=place)
+    own: dict[str, Any] = {"token": token} if token else {}
+    data = (place / params.data_path).absolute()
+    if not is_local(backend) and data.exists():
+        own["data_path"] = str(data)  # what is uploaded is looked for where we stand
+    return Job(params.model_copy(update=own), resume=resume, overwrite=overwrite, detach=True, place=place)
 
 
 def launch(entry: Entry, token: SecretStr | None) -> None:
@@ -38,7 +48,7 @@ def launch(entry: Entry, token: SecretStr | None) -> None:
     assert queued is not None
     try:
         params = LLMTrainingParams(**json.loads(entry.parameters))
-        job = job_of(params, entry.folder.parent, token, resume=queued.resume, overwrite=queued.overwrite)
+        job = job_of(params, entry.backend, entry.folder.parent, token, resume=queued.resume, overwrite=queued.overwrite)
         submit(job, BACKGROUND if is_local(entry.backend) else entry.backend)
     except (AutoTrainError, ValueError) as problem:
         fail(entry.id, log.mask(str(problem)))

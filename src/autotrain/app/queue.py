@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from autotrain import log
+from autotrain.app.cloud_watch import CloudWatch
 from autotrain.app.inside import check_inside
 from autotrain.app.launching import BACKGROUND, Busy, is_local, job_of, launch
 from autotrain.app.stopping import Stopping
@@ -61,6 +62,7 @@ class Queue:
         self._workspace, self._capacity, self._token = workspace, capacity, token
         self._offered_models = frozenset(offered_models)
         self._tokens: dict[int, SecretStr] = {}
+        self._cloud = CloudWatch(self.token_for)
         self._stopping = Stopping()
         self._busy = Busy()
         self._wake, self._is_closed = threading.Event(), threading.Event()
@@ -70,11 +72,13 @@ class Queue:
         """Begin with what waits."""
         self._thread = threading.Thread(target=self._work, name="queue", daemon=True)
         self._thread.start()
+        self._cloud.start()
 
     def close(self) -> None:
         """Start nothing more.  Runs go on, and what waits, waits."""
         self._is_closed.set()
         self._wake.set()
+        self._cloud.close()
         if self._thread:
             self._thread.join(timeout=5)
 
@@ -111,6 +115,10 @@ class Queue:
         """Whether it was told to stop, and hasn't yet."""
         return self._stopping.has(number)
 
+    def token_for(self, number: int) -> SecretStr | None:
+        """The run's own, of who asked for it; else that of whoever asks now."""
+        return self._tokens.get(number) or self._token()
+
     async def stop(self, number: int, *, now: bool = False) -> None:
         """Take a waiting run out; let a running one save and leave, and end its whole process tree; in the cloud too.
 
@@ -123,7 +131,7 @@ class Queue:
             self._tokens.pop(number, None)
             return
         if run.is_live or entry.cloud:
-            await self._stopping.stop(entry, self._token(), now=now)
+            await self._stopping.stop(entry, self.token_for(number), now=now)
 
     async def resume(self, number: int, *, token: SecretStr | None = None) -> int:
         """Go on with a run from its last checkpoint, as it was started, when its turn comes; returns its number.
@@ -164,7 +172,7 @@ class Queue:
         params = params.model_copy(update={"token": None}) if params.token else params
         options: Mapping[str, bool] = {"resume": asked.resume, "overwrite": asked.overwrite}
         backend = BACKGROUND if is_local(asked.backend) else asked.backend
-        prepare(job_of(params, asked.place, token, **options), backend)
+        prepare(job_of(params, backend, asked.place, token, **options), backend)
         number = enqueue(params.project_name, asked.place / params.project_name, backend, params.to_json(), **options)
         if token:
             self._tokens[number] = token
@@ -195,8 +203,9 @@ class Queue:
 
     def _launch(self, entry: Entry) -> None:
         """A local run starts at once; one in the cloud has something to upload, and keeps nobody waiting."""
-        token = self._tokens.pop(entry.id, None) or self._token()
+        token = self.token_for(entry.id)
         if is_local(entry.backend):
+            self._tokens.pop(entry.id, None)
             launch(entry, token)
         else:
             threading.Thread(target=launch, args=(entry, token), name=f"start-{entry.id}", daemon=True).start()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from autotrain.app.cloud_watch import cloud_log
 from autotrain.app.feeds.known import Known, file_signature
 from autotrain.app.feeds.lines import Found, Lines
 from autotrain.app.feeds.rows import Page, Row, last_rows, page
@@ -86,7 +87,10 @@ class RunFeed:
     def log_path(self) -> Path | None:
         """The file, None if there's none (yet)."""
         entry = self._entry()
-        return None if entry.cloud or entry.queued else log_file(entry)
+        if entry.cloud:
+            file = cloud_log(entry.id)
+            return file if file.is_file() else None
+        return None if entry.queued else log_file(entry)
 
     def log_size(self) -> int:
         """Number of lines."""

@@ -140,10 +140,16 @@ def _add_stop(router: APIRouter, state: AppState) -> None:
 
 def _add_logs(router: APIRouter, state: AppState) -> None:
     @router.post("/logs", response_model=Logs)
-    def logs(job: JobID) -> Logs | JSONResponse:
+    def logs(
+        job: JobID,
+        authorization: Annotated[str, Header(include_in_schema=False)] = "",
+        x_hub_token: Annotated[str, Header(description="The hub's token, where Authorization holds the page's.")] = "",
+    ) -> Logs | JSONResponse:
         """The log of a run, its end if it is long."""
         try:
-            text = "\n".join(_lines(find_job(str(job.jid)), state.tokens.current()))
+            entry = find_job(str(job.jid))
+            token = _hub_token(authorization, x_hub_token) or state.queue.token_for(entry.id)
+            text = "\n".join(_lines(entry, token))
         except AutoTrainError as problem:
             return _refused(problem)
         return Logs(logs=text, message="Logs fetched successfully", success=True)

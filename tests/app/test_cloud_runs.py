@@ -1,0 +1,117 @@
+"""Runs in the cloud, asked for through the API: each with its own person's token, seen and stopped from here."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hub_double import HubDouble
+
+from autotrain.app import cloud_watch
+from autotrain.app.settings import Settings
+from autotrain.app.state import AppState
+from autotrain.backends import trial
+
+SECONDS = 60
+NILS, ANNA = "hf_nilssecrettoken", "hf_annasecrettoken"
+
+
+@pytest.fixture(autouse=True)
+def people(hub: HubDouble, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two people with tokens of their own, a model, and data in the workspace."""
+    monkeypatch.setattr(cloud_watch, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(trial, "worker_command", lambda *_: [sys.executable, "-S", "-c", ""])  # it finds nothing wrong
+    hub.add_user("nils", token=NILS)
+    hub.add_user("anna", token=ANNA)
+    hub.add_repo("model", "org/base", {"config.json": "{}", "model.safetensors": "x"})
+    (settings.workspace / "data").mkdir()
+    (settings.workspace / "data" / "train.jsonl").write_text('{"text": "a row"}\n')
+
+
+def asked(name: str, **said: Any) -> dict[str, Any]:
+    request = {
+        "project_name": name,
+        "task": "llm:sft",
+        "base_model": "org/base",
+        "hardware": "spaces-t4-small",
+        "column_mapping": {"text_column": "text"},
+        "hub_dataset": "data",
+    }
+    return {**request, **said}
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def wait(until: Callable[[], Any]) -> Any:
+    end = time.monotonic() + SECONDS
+    while not (found := until()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+def created(api: TestClient, hub: HubDouble) -> Iterator[str]:
+    answer = api.post("/api/create_project", json=asked("run"), headers=bearer(NILS))
+    assert answer.status_code == 200, answer.text
+    yield answer.json()["job_id"]
+
+
+def test_a_space_is_made_and_its_id_is_the_job(created: str, hub: HubDouble, api: TestClient):
+    assert created == "nils/autotrain-run"
+    assert hub.spaces[created].hardware == "t4-small"
+    run = api.get("/api/runs/1").json()
+    assert (run["name"], run["backend"]) == ("run", "spaces-t4-small") and created in run["url"]
+
+
+def test_its_course_and_log_are_seen_here_and_it_can_be_stopped(created: str, hub: HubDouble, api: TestClient):
+    space = hub.spaces[created]
+    wait(lambda: api.get("/api/runs/1").json()["stage"] == "starting")
+    space.set_stage("RUNNING")
+    space.log("step 3/12  loss 1.5000")
+    run = wait(lambda: (run := api.get("/api/runs/1").json())["step"] == 3 and run)
+    assert (run["stage"], run["total_steps"], run["last_loss"]) == ("running", 12, 1.5)
+    wait(lambda: "step 3/12" in str(api.get("/api/runs/1/log").json()["lines"]))
+    assert "step 3/12" in api.post("/api/logs", json={"jid": created}, headers=bearer(NILS)).json()["logs"]
+    assert api.post("/api/stop_training", json={"jid": created}).json()["success"] is True
+    assert wait(lambda: space.stage == "PAUSED")
+    assert wait(lambda: not api.get("/api/runs/1").json()["is_live"])
+
+
+def test_what_is_trained_in_the_cloud_is_pushed_without_being_asked(created: str, hub: HubDouble):
+    """Or the model is lost with the machine, as AutoTrain's API lost it (DEFECT-7)."""
+    given = wait(lambda: hub.spaces[created].environment().get("PARAMS"))
+    assert json.loads(given)["push_to_hub"] is True
+
+
+def test_two_people_at_once_each_with_their_own_token(api: TestClient, hub: HubDouble, state: AppState):
+    answers: dict[str, Any] = {}
+
+    def ask(name: str, token: str) -> None:
+        answers[name] = api.post("/api/create_project", json=asked(name), headers=bearer(token)).json()
+
+    threads = [threading.Thread(target=ask, args=one) for one in (("of-nils", NILS), ("of-anna", ANNA))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert (
+        answers["of-nils"]["job_id"] == "nils/autotrain-of-nils" and answers["of-anna"]["job_id"] == "anna/autotrain-of-anna"
+    )
+    assert hub.spaces["nils/autotrain-of-nils"].secrets["HF_TOKEN"] == NILS
+    assert hub.spaces["anna/autotrain-of-anna"].secrets["HF_TOKEN"] == ANNA
+    for token in (NILS, ANNA):
+        files = [file for file in state.settings.home.rglob("*") if file.is_file()]
+        assert not [file for file in files if token.encode() in file.read_bytes()]
+
+
+def test_without_a_token_the_answer_says_what_to_do(api: TestClient):
+    answer = api.post("/api/create_project", json=asked("run"))
+    assert answer.status_code == 502 and "token" in answer.json()["detail"] and not answer.json()["success"]
+    assert api.get("/api/runs/1").json()["stage"] == "failed"
