@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("nicegui", reason="the page's libraries aren't installed (extra app)")
 pytest.importorskip("playwright", reason="playwright isn't installed (extra dev)")
 
-from harness import CHROMIUM, Server, Visit, browsing, open_window, serving
+from harness import CHROMIUM, Server, Visit, launch, open_window, serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,12 +27,22 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The browser.  Skips where there is none."""
+def playwright() -> Iterator[Any]:
+    """What drives browsers.  Skips where there is none to drive."""
     if CHROMIUM is None:
         pytest.skip(reason="there is no chromium on this machine: apt-get install chromium")
-    with browsing() as browser:
-        yield browser
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Any) -> Iterator[Any]:
+    """A browser for all tests."""
+    browser = launch(playwright)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -158,13 +158,7 @@ def open_window(
     return one
 
 
-@contextmanager
-def browsing() -> Iterator[Any]:
-    """Playwright's Chromium: the system's."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]  # in a container as root
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+def launch(playwright: Any, *more: str) -> Any:
+    """The system's Chromium.  more: of its own arguments."""
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", *more]  # in a container as root
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

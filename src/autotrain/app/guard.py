@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from starlette.requests import cookie_parser
 
+from autotrain.api.sign_in import SESSION_COOKIE, STATE_COOKIE
 from autotrain.app.access import Access
 from autotrain.app.pace import Pace
 from autotrain.app.settings import LOOPBACK, Settings
@@ -41,6 +42,7 @@ _POLICY = (
     "form-action 'self'; frame-ancestors {ancestors}"
 )
 _HUB = "https://huggingface.co"
+_SIGN_IN_COOKIES = (f"{SESSION_COOKIE}=".encode(), f"{STATE_COOKIE}=".encode())
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,13 @@ class Guard:
         return sending
 
     def _cookie(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
-        """On a Space, which the hub shows inside its own page, browsers keep a cookie only if it is partitioned."""
-        if self._settings.on_space and name.lower() == b"set-cookie" and b"partitioned" not in value.lower():
+        """On a Space, which the hub shows inside its own page, strict browsers keep a cookie only if it is partitioned.
+
+        But not a sign-in's: it happens in a tab of its own, and is to hold inside the hub's page too, where a browser
+        lets it.
+        """
+        is_ours = self._settings.on_space and name.lower() == b"set-cookie"
+        if is_ours and not value.startswith(_SIGN_IN_COOKIES) and b"partitioned" not in value.lower():
             return name, value + b"; Partitioned"
         return name, value
 

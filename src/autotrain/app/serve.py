@@ -73,7 +73,7 @@ def build(state: AppState) -> "Guard":
         module.register(state)
     set_defaults()
     nicegui_app.config.quasar_config["loadingBar"]["skipHijack"] = True  # else a line creeps over the page at each request
-    core.sio.eio.cors_allowed_origins = None
+    core.sio.eio.cors_allowed_origins = []  # the guard has looked; its own look fails behind a proxy with TLS
     is_framed = settings.on_space
 
     @nicegui_app.on_startup

@@ -8,7 +8,7 @@ WORDS = MappingProxyType(
         "login.button": "Sign in",
         "login.wrong": "That is not the password. Copy it anew from the terminal.",
         "login.too_many": "Too many wrong passwords. Wait a minute, then try again.",
-        "login.space_hint": "This page belongs to {owner} on Hugging Face.",
+        "login.space_hint": "This page belongs to {owner} on Hugging Face. Signing in opens a tab of its own, where you go on.",
         "login.space_button": "Sign in with Hugging Face",
     }
 )
