@@ -17,6 +17,8 @@ from autotrain.app.words.format import duration, number, size
 ROOT = Path(autotrain.app.__file__).parent
 # English has these on the parameters' own fields.
 CHINESE_ONLY: tuple[str, ...] = ()
+# Of more than one word, and the same in both.
+NAMES = {"Hugging Face"}
 
 
 def tables(code: str) -> Mapping[str, Mapping[str, str]]:
