@@ -17,8 +17,9 @@ class Confirm:
     ) -> None:
         """action: what the button says.  tick: of a box to be ticked, or "".  act: is told whether it was ticked."""
         self._act = act
-        with ui.dialog() as self._dialog, ui.card().classes("at-confirm").props("role=alertdialog aria-modal=true"):
-            self.question: TextElement = heading(question)
+        with ui.dialog().props("role=alertdialog") as self._dialog, ui.card().classes("at-confirm"):
+            self.question: TextElement = heading("")
+            self._ask(question)
             self._explanation = paragraph(explanation)
             self._box = ui.checkbox(tick) if tick else None
             with ui.element("div").classes("at-row at-confirm-buttons"):
@@ -27,10 +28,15 @@ class Confirm:
 
     def open(self, question: str = "") -> None:
         if question:
-            self.question.text = question
+            self._ask(question)
         if self._box:
             self._box.value = False
         self._dialog.open()
+
+    def _ask(self, question: str) -> None:
+        self.question.text = question
+        self._dialog.props["aria-label"] = question
+        self._dialog.update()
 
     async def _confirmed(self) -> None:
         self._dialog.close()

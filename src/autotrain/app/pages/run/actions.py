@@ -36,15 +36,16 @@ class Actions:
 
     def show(self, view: RunView) -> None:
         is_waiting = view.stage == "waiting"
+        is_leaving = self._state.queue.is_stopping(view.number)  # it has saved, and its processes are ending
         shown = {
             "stop": view.is_live and not is_waiting and not view.is_stopping,
             "stop_now": view.is_stopping,
             "leave": is_waiting,
-            "resume": view.can_resume,
+            "resume": view.can_resume and not is_leaving,
             "try": view.stage in _HAS_MODEL,
             "after": view.stage in _HAS_MODEL,
             "again": True,
-            "remove": not view.is_live,
+            "remove": not view.is_live and not is_leaving,
         }
         for name, is_shown in shown.items():
             self._buttons[name].visible = is_shown

@@ -15,7 +15,7 @@ class NoteDialog:
     def __init__(self, state: AppState) -> None:
         self._state = state
         self._number = 0
-        with ui.dialog() as self._dialog, ui.card().classes("at-confirm").props("role=dialog aria-modal=true"):
+        with ui.dialog() as self._dialog, ui.card().classes("at-confirm"):
             self._title = heading("")
             self._text = ui.textarea(t("runs.note")).props("autogrow maxlength=2000 autofocus").style("width: 100%")
             with ui.element("div").classes("at-row at-confirm-buttons"):
@@ -25,6 +25,8 @@ class NoteDialog:
     def open(self, view: RunView) -> None:
         self._number = view.number
         self._title.text = view.name
+        self._dialog.props["aria-label"] = t("runs.note_of", number=view.number)
+        self._dialog.update()
         self._text.value = view.notes
         self._dialog.open()
 
