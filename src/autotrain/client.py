@@ -23,10 +23,11 @@ from autotrain.errors import ConfigError, DeviceError
 
 DEFAULT_HOST = "http://127.0.0.1:7860"
 TIMEOUT_SECONDS = 120.0
-# As AutoTrain's client had them, where the user says nothing.  Not kept: chat_template none, which no conversation can
-# be trained on with, and quantization, log, padding and distributed_backend, which are refused or without effect here.
+# As AutoTrain's client had them, where the user says nothing.  Not kept: what the server's own defaults do better
+# (block_size: at most 1024 and what the model takes; chat_template: by the data; quantization: where the machine can), and
+# what needs more libraries or has no effect (log, padding, distributed_backend).
 DEFAULT_PARAMS: Mapping[str, Any] = MappingProxyType(
-    {"peft": True, "epochs": 3, "block_size": 1024, "mixed_precision": "auto", "merge_adapter": True}
+    {"peft": True, "epochs": 3, "mixed_precision": "auto", "merge_adapter": True}
 )
 _TEXT: Mapping[str, str] = MappingProxyType({"text_column": "text"})
 _PAIR: Mapping[str, str] = MappingProxyType({"text_column": "chosen", "rejected_text_column": "rejected"})

@@ -166,7 +166,7 @@ def test_what_the_user_gives_the_client_reaches_the_run(served: str, settings: S
     job = one.create("a", "llm:sft", "acme/tiny", "local", "data", "train", params={"epochs": 1, "lr": 0.25})
     values = kept(settings, "a")
     assert (values["epochs"], values["lr"]) == (1, 0.25)
-    assert (values["peft"], values["block_size"], values["merge_adapter"]) == (True, 1024, True)
+    assert (values["peft"], values["mixed_precision"], values["merge_adapter"]) == (True, "auto", True)
     assert job["success"] and isinstance(one.get_logs(job["job_id"])["logs"], str)
     assert one.stop_training(job["job_id"])["success"] and one.version() == __version__
 
