@@ -118,4 +118,4 @@ def test_autotrains_client_trains_on_this_machine(server: Server):
     run = Api(server).wait(int(job), lambda run: not run["is_live"])
     assert run["stage"] == "finished", run["reason"]
     adapter = json.loads((server.workspace / "run" / "adapter_config.json").read_text())
-    assert adapter["r"] == 2 and "finished" in client.get_logs(job)["logs"]
+    assert adapter["r"] == 2 and "make one model of it" in client.get_logs(job)["logs"]
