@@ -1,0 +1,206 @@
+"""Trying models in the page: beside their base, by keyboard, over reloads, in two tabs, on a phone, in both languages."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import PHONE, Server, serving
+from results_of import make_run
+
+AFTER, BEFORE = "After training", "Before training"
+SCRIPT = "<script>window.hit=1</script><img src=x onerror='window.hit=1'> **bold** 你好 😀"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests here: to start it, and to load models, takes longer than most of them."""
+    with serving(tmp_path_factory.mktemp("page"), OMP_NUM_THREADS="1") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def numbers(server: Server, tiny_model: Path) -> dict[str, int]:
+    """Runs that have ended, each of another kind, and one that goes on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOTRAIN_HOME", str(server.home))
+        found = {
+            kind: make_run(server.workspace, f"a-{kind}", tiny_model, kind=kind) for kind in ("adapter", "whole", "reward")
+        }
+        found["training"] = make_run(server.workspace, "a-training", tiny_model, stage="training")
+    return found
+
+
+def settle(page: Any, **settings: str) -> None:
+    """Open the settings and fill them in."""
+    page.locator("summary", has_text="How it answers").click()
+    for label, value in settings.items():
+        page.get_by_label(label.replace("_", " "), exact=True).fill(value)
+        page.get_by_label(label.replace("_", " "), exact=True).press("Tab")
+    page.wait_for_timeout(600)  # until what was typed has arrived
+    page.locator("summary", has_text="How it answers").click()
+
+
+def answers(page: Any, who: str) -> Any:
+    return page.locator("article", has=page.get_by_role("heading", name=who)).locator(".at-chat-text")
+
+
+def done(page: Any, count: int = 1) -> None:
+    """Until the last question has its answers."""
+    page.get_by_role("button", name="Send").wait_for()
+    assert page.locator(".at-chat-turn").count() == count
+
+
+def models_of(server: Server) -> list[int]:
+    assert server.process is not None
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(server.process.pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "generate talk" in line]
+
+
+def test_both_models_answer_side_by_side_by_keyboard_and_a_reload_keeps_it(visit: Any, numbers: dict[str, int]) -> None:
+    page = visit.open("/chat")
+    page.get_by_role("link", name="a-adapter").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Try “a-adapter”").wait_for()
+    visit.alive()
+    settle(page, Temperature="1.2", Longest_answer="24")
+    page.get_by_label("Your message").focus()
+    page.keyboard.type(SCRIPT)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Stop").wait_for()
+    done(page)
+    tuned, base = answers(page, AFTER).inner_text(), answers(page, BEFORE).inner_text()
+    assert tuned and base and tuned != base
+    assert page.get_by_label("Your message").input_value() == ""
+    assert page.locator(".at-chat-question").inner_text() == SCRIPT
+    assert page.evaluate("window.hit") is None
+    assert visit.faults() == []
+    page.get_by_label("Your message").fill("not sent yet")
+    page.wait_for_timeout(500)
+    page.reload()
+    visit.alive()
+    assert answers(page, AFTER).inner_text() == tuned
+    assert page.get_by_label("Your message").input_value() == "not sent yet"
+    page.get_by_role("button", name="Ask again").click()
+    page.get_by_role("button", name="Stop").wait_for()
+    done(page)
+    assert answers(page, AFTER).inner_text() == tuned  # the same seed
+    page.get_by_role("button", name="Begin anew").click()
+    page.locator(".at-chat-turn").wait_for(state="detached")
+    assert visit.strangers() == [] and visit.errors == []
+
+
+def test_a_reload_in_mid_answer_finds_the_answer_going_on_and_stop_ends_it(visit: Any, numbers: dict[str, int]) -> None:
+    page = visit.open(f"/chat?run={numbers['whole']}")
+    settle(page, Temperature="1.2", Longest_answer="450")
+    page.get_by_label("Your message").fill("Say red 1 times.")
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_function("document.querySelector('.at-chat-text')?.innerText.length > 5")
+    before = answers(page, AFTER).inner_text()
+    page.reload()
+    visit.alive()
+    assert answers(page, AFTER).inner_text().startswith(before[:5])
+    page.get_by_role("button", name="Stop").click()
+    done(page)
+    assert page.get_by_text(re.compile("^Stopped")).count() >= 1
+
+
+def test_two_tabs_talk_with_two_models_at_once(visits: Any, server: Server, numbers: dict[str, int]) -> None:
+    tabs = [visits(server), visits(server)]
+    pages = [tab.open(f"/chat?run={numbers[kind]}") for tab, kind in zip(tabs, ("adapter", "whole"), strict=True)]
+    for page in pages:
+        settle(page, Longest_answer="12")
+        page.get_by_label("Your message").fill("Say blue.")
+        page.get_by_role("button", name="Send").click()
+    for page in pages:
+        page.get_by_role("button", name="Send").wait_for()
+        page.locator("article").nth(1).wait_for()
+        done(page)
+    stranger = visits(server).open(f"/chat?run={numbers['adapter']}")
+    assert stranger.locator(".at-chat-turn").count() == 0  # another browser sees nothing of it
+
+
+def test_in_chinese_on_a_phone_in_the_dark(visits: Any, server: Server, numbers: dict[str, int]) -> None:
+    visit = visits(server, language="zh", dark=True, size=PHONE)
+    page = visit.open(f"/chat?run={numbers['adapter']}")
+    page.get_by_label("您的消息").fill("你好")
+    page.get_by_role("button", name="发送").click()
+    page.get_by_role("button", name="停止").wait_for()
+    page.get_by_role("button", name="再问一次").wait_for()
+    assert page.get_by_role("heading", name="训练后").is_visible()
+    assert visit.overflow() == 0
+    assert visit.faults() == []
+    page = visit.open("/chat")
+    assert (visit.overflow(), visit.faults()) == (0, [])
+
+
+def test_a_model_process_that_dies_is_said_and_the_next_question_works(
+    visit: Any, server: Server, numbers: dict[str, int]
+) -> None:
+    page = visit.open(f"/chat?run={numbers['whole']}")
+    page.get_by_text(re.compile("^Ready")).wait_for()
+    settle(page, Temperature="1.2", Longest_answer="450")
+    page.get_by_label("Your message").fill("Say red 1 times.")
+    page.get_by_role("button", name="Send").click()
+    page.wait_for_function("document.querySelector('.at-chat-text')?.innerText.length > 5")
+    for process in models_of(server):
+        os.kill(process, signal.SIGKILL)
+    page.get_by_text("most likely because memory ran out").first.wait_for()
+    settle(page, Longest_answer="8")
+    page.get_by_role("button", name="Ask again").click()
+    page.get_by_role("button", name="Stop").wait_for()
+    done(page)
+    assert page.get_by_text("memory ran out").count() == 0
+
+
+def test_a_reward_model_scores_answers(visit: Any, numbers: dict[str, int]) -> None:
+    page = visit.open(f"/chat?run={numbers['reward']}")
+    page.get_by_label("Question").fill("Say red.")
+    page.get_by_label("Answer 1").fill("red")
+    page.get_by_label("Answer 2").fill("blue blue blue")
+    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Score").click()
+    page.get_by_text("liked best").wait_for()
+    assert page.get_by_text(re.compile(r"^Score -?\d")).count() == 2
+    assert visit.faults() == []
+    page.reload()
+    visit.alive()
+    assert page.get_by_label("Answer 2").input_value() == "blue blue blue"
+
+
+def test_a_run_that_still_trains_and_one_that_is_not_there_say_so(visit: Any, numbers: dict[str, int]) -> None:
+    page = visit.open(f"/chat?run={numbers['training']}")
+    assert "hasn't finished" in page.get_by_role("alert").inner_text()
+    page = visit.open("/chat?run=9999")
+    assert page.get_by_role("alert").inner_text()
+    page = visit.open("/chat?model=../../etc")
+    assert "isn't there" in page.get_by_role("alert").inner_text()
+    assert visit.faults() == []
+
+
+def test_a_restart_in_mid_answer_leaves_no_process_and_a_page_that_works(
+    visits: Any, server: Server, numbers: dict[str, int]
+) -> None:
+    visit = visits(server)
+    page = visit.open(f"/chat?run={numbers['whole']}")
+    page.get_by_text(re.compile("^Ready")).wait_for()
+    page.get_by_label("Your message").fill("Say red 1 times.")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Stop").wait_for()
+    models = models_of(server)
+    assert models
+    server.kill()
+    for process in models:
+        for _ in range(600):
+            if not Path(f"/proc/{process}").exists() or " Z " in Path(f"/proc/{process}/stat").read_text():
+                break
+            page.wait_for_timeout(100)
+        else:
+            pytest.fail("the model outlived its server")
+    server.start()
+    page.locator(".at-chat-turn").wait_for(state="detached")  # conversations are kept in memory only
+    page.get_by_text(re.compile("^Ready")).wait_for()
