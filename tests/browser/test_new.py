@@ -1,0 +1,283 @@
+"""A new run in a real browser: from a dropped file to the model that can be talked to, and what can go wrong on the way."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WAIT = 240_000
+STEPS = 6
+PHONE = {"width": 390, "height": 844}
+ROWS = [("What is red?", "A colour."), ("What is two?", "A number."), ("What is a fox?", "An animal.")] * 6
+FAQ = "".join(f"{question},{answer}\n" for question, answer in [("Question", "Answer"), *ROWS])
+NEXT = {"en": "Next", "zh": "下一步"}
+START = {"en": "Start training", "zh": "开始训练"}
+TRY = {"en": "Try it", "zh": "试用"}
+
+
+@pytest.fixture
+def with_model(server: Any, tiny_model: Path) -> Any:
+    """A server whose workspace holds a tiny base model."""
+    shutil.copytree(tiny_model, server.workspace / "tiny")
+    return server
+
+
+def go_on(page: Any, language: str = "en") -> None:
+    page.get_by_role("button", name=NEXT[language], exact=True).click()
+
+
+def at_step(page: Any, number: int) -> None:
+    page.wait_for_selector(f".at-steps li:nth-child({number}) button[aria-current=step]", timeout=WAIT)
+
+
+def drop(page: Any, name: str, body: bytes) -> None:
+    """As a hand would drop it, from outside the browser."""
+    transfer = page.evaluate_handle(
+        """([name, bytes]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(bytes)], name));
+          return transfer;
+        }""",
+        [name, list(body)],
+    )
+    page.dispatch_event(".at-file", "drop", {"dataTransfer": transfer})
+
+
+def open_data_step(visit: Any, language: str = "en") -> Any:
+    """With the tiny model chosen."""
+    page = visit.open("/new")
+    at_step(page, 1)
+    go_on(page, language)
+    at_step(page, 2)
+    page.locator("label", has_text="tiny").get_by_role("radio").check()
+    go_on(page, language)
+    at_step(page, 3)
+    return page
+
+
+def open_settings_step(visit: Any, language: str = "en") -> Any:
+    page = open_data_step(visit, language)
+    drop(page, "faq.csv", FAQ.encode())
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    go_on(page, language)
+    at_step(page, 4)
+    return page
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_from_a_dropped_file_to_the_model_with_hardly_a_decision(with_model: Any, visits: Any, language: str):
+    visit = visits(with_model, language)
+    page = open_data_step(visit, language)
+    drop(page, "常见问题 FAQ.csv", FAQ.encode())
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    assert (page.input_value("#prompt_text_column"), page.input_value("#text_column")) == ("Question", "Answer")
+    assert page.locator(".at-turn-assistant").first.inner_text().endswith("A colour.")
+    page.get_by_role("tab").nth(1).click()
+    page.wait_for_selector(".at-tokens .at-token-on")
+    learnt = "".join(page.locator(".at-tokens").first.locator(".at-token-on").all_inner_texts())
+    assert learnt.startswith("A colour.") and "What is red" not in learnt
+    go_on(page, language)
+    at_step(page, 4)
+    page.locator("input[name=preset][value=fast]").check()
+    page.wait_for_function("document.getElementById('epochs').value === '1'")
+    go_on(page, language)
+    at_step(page, 5)
+    go_on(page, language)
+    at_step(page, 6)
+    page.wait_for_selector(".at-facts >> nth=1", timeout=WAIT)
+    assert "18" in page.locator(".at-facts").nth(1).inner_text()
+    assert page.input_value("#project_name") == "faq-sft"
+    page.get_by_role("button", name=START[language]).click()
+    page.wait_for_url("**/run/*", timeout=WAIT)
+    page.get_by_role("button", name=TRY[language]).click(timeout=WAIT)
+    page.wait_for_url("**/chat?run=*", timeout=WAIT)
+    said = json.loads((with_model.workspace / "faq-sft" / "training_params.json").read_text())
+    assert (said["text_column"], said["epochs"], said["chat_template"]) == ("Answer", 1, "tokenizer")
+    assert visit.errors == [] and visit.strangers() == []
+    page.goto(f"{with_model.address}/new")
+    at_step(page, 1)  # the draft is used up
+
+
+def test_a_value_that_is_wrong_is_said_beside_its_field_and_nothing_goes_on(with_model: Any, visits: Any):
+    page = open_settings_step(visits(with_model))
+    page.fill("#lr", "fast")
+    page.press("#lr", "Tab")
+    error = page.locator("#lr-error")
+    page.wait_for_function("document.getElementById('lr-error').innerText !== ''")
+    assert error.inner_text() == "This must be a number."
+    assert page.get_attribute("#lr", "aria-invalid") == "true"
+    assert "lr-error" in page.get_attribute("#lr", "aria-describedby")
+    page.fill("#epochs", "0")
+    go_on(page)
+    page.wait_for_function("document.getElementById('epochs-error').innerText !== ''")
+    assert page.evaluate("document.activeElement.id") in ("lr", "epochs")
+    at_step(page, 4)
+    page.fill("#epochs", "2")
+    page.fill("#lr", "0.001")
+    page.press("#lr", "Tab")
+    page.wait_for_function("document.getElementById('lr-error').innerText === ''")
+    go_on(page)
+    at_step(page, 5)
+
+
+def test_json_shows_what_was_changed_and_says_where_it_is_broken(with_model: Any, visits: Any):
+    page = open_settings_step(visits(with_model))
+    page.fill("#epochs", "5")
+    page.press("#epochs", "Tab")
+    page.locator("input[name=view][value=json]").check()
+    page.wait_for_selector("#settings-json")
+    assert json.loads(page.input_value("#settings-json"))["epochs"] == 5
+    page.fill("#settings-json", '{"epochs": 2,\n "lr" 1}')
+    page.press("#settings-json", "Tab")
+    page.wait_for_function("document.getElementById('settings-json-error').innerText.includes('line 2')")
+    page.fill("#settings-json", '{"data_path": "/etc"}')
+    go_on(page)
+    page.wait_for_function("document.getElementById('settings-json-error').innerText.includes('data_path')")
+    at_step(page, 4)
+    page.fill("#settings-json", '{"epochs": 2, "learning_rate": 1}')
+    page.press("#settings-json", "Tab")
+    page.wait_for_function("document.getElementById('settings-json-error').innerText.includes('lr')")
+    page.fill("#settings-json", '{"epochs": 2}')
+    page.press("#settings-json", "Tab")
+    page.wait_for_function("document.getElementById('settings-json-error').innerText === ''")
+    page.get_by_role("button", name="As config.yaml").click()
+    written = page.locator("#written").inner_text()
+    assert "epochs: 2" in written and "task: llm-sft" in written and "faq" not in written
+
+
+def test_what_was_typed_survives_a_reload_and_a_restart(with_model: Any, visits: Any):
+    page = open_settings_step(visits(with_model))
+    page.fill("#epochs", "7")
+    page.press("#epochs", "Tab")
+    page.get_by_text("Changed by you").wait_for()
+    page.reload()
+    at_step(page, 4)
+    assert page.input_value("#epochs") == "7"
+    with_model.kill()
+    with_model.start()
+    page.reload()
+    at_step(page, 4)
+    assert page.input_value("#epochs") == "7"
+    page.get_by_role("button", name="Data").click()
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    assert page.get_by_text("faq.csv").first.is_visible()
+
+
+def test_a_file_that_lies_about_its_type_is_refused_and_a_good_one_is_taken_after_it(with_model: Any, visits: Any):
+    page = open_data_step(visits(with_model))
+    drop(page, "table.csv", b"%PDF-1.7 ...")
+    alert = page.locator(".at-file [role=alert]")
+    alert.wait_for()
+    assert alert.inner_text().startswith("This is a PDF")
+    go_on(page)
+    page.get_by_text("Choose the data first").wait_for()
+    drop(page, "../../../outside.csv", FAQ.encode())
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    assert [file for file in with_model.root.rglob("*outside*")] == []
+    assert page.get_by_text("outside.csv").first.is_visible()
+
+
+def test_a_path_that_climbs_out_is_no_model(with_model: Any, visits: Any):
+    page = visits(with_model).open("/new")
+    go_on(page)
+    at_step(page, 2)
+    page.fill("#model", "../../../etc")
+    page.press("#model", "Tab")
+    go_on(page)
+    page.wait_for_function("document.getElementById('model-error').innerText !== ''")
+    at_step(page, 2)
+
+
+def test_rows_that_hold_html_are_text_and_one_broken_row_is_left_out_by_name(with_model: Any, visits: Any):
+    visit = visits(with_model)
+    page = open_data_step(visit)
+    evil = '<img src=x onerror="document.title=1">'
+    rows = [json.dumps({"prompt": evil, "completion": f"<b>{evil}</b>"})] * 12
+    rows[5] = rows[5][:20]
+    drop(page, "rows.jsonl", "\n".join(rows).encode())
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    assert evil in page.locator(".at-example").first.inner_text()
+    page.get_by_role("tab").nth(1).click()
+    page.wait_for_selector(".at-tokens")
+    assert page.locator(".at-example img, .at-tokens img, .at-tokens b").count() == 0
+    page.locator(".at-verdict summary").click()
+    assert "rows.jsonl:6" in page.locator(".at-verdict").inner_text()
+    assert page.is_checked("#skip-bad-rows")
+    assert visit.errors == []
+
+
+def test_data_for_another_task_offer_that_task(with_model: Any, visits: Any):
+    page = open_data_step(visits(with_model))
+    rows = [{"prompt": f"Say {number}", "chosen": f"{number}", "rejected": "no"} for number in range(20)]
+    drop(page, "pairs.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    page.get_by_role("button", name="Switch to: Prefer better answers").click(timeout=WAIT)
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    assert page.input_value("#rejected_text_column") == "rejected"
+    page.get_by_role("tab").nth(1).click()
+    page.wait_for_selector(".at-tokens .at-token-on")
+    assert page.locator(".at-tokens").first.locator(".at-token-part").count() == 3
+
+
+def tab_to(page: Any, selector: str) -> None:
+    """By the Tab key alone."""
+    for _ in range(80):
+        if page.evaluate("(selector) => !!document.activeElement?.matches(selector)", selector):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"the Tab key doesn't lead to {selector}")
+
+
+def test_by_keyboard_alone(with_model: Any, visits: Any, tmp_path: Path):
+    (tmp_path / "faq.csv").write_text(FAQ)
+    page = visits(with_model).open("/new")
+    at_step(page, 1)
+    for step in (1, 2):
+        if step == 2:
+            tab_to(page, "input[name=model-here]")
+            while not page.evaluate("document.activeElement.closest('label').innerText.includes('tiny')"):
+                page.keyboard.press("ArrowDown")
+        tab_to(page, ".at-next")
+        page.keyboard.press("Enter")
+        at_step(page, step + 1)
+    tab_to(page, "#file")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(tmp_path / "faq.csv")
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    page.evaluate("document.getElementById('step').focus()")
+    for step in (3, 4, 5):
+        tab_to(page, ".at-next")
+        page.keyboard.press("Enter")
+        at_step(page, step + 1)
+        assert page.evaluate("document.activeElement.id") == "step"
+    tab_to(page, ".at-start")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/run/*", timeout=WAIT)
+
+
+@pytest.mark.parametrize(("dark", "size"), [(False, None), (True, PHONE)])
+def test_every_step_fits_and_has_no_serious_fault(with_model: Any, visits: Any, dark: bool, size: dict[str, int] | None):
+    visit = visits(with_model, dark=dark, **({"size": size} if size else {}))
+    page = open_data_step(visit)
+    drop(page, "faq.csv", FAQ.encode())
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    page.get_by_role("tab").nth(1).click()
+    page.wait_for_selector(".at-tokens")
+    for step in range(3, STEPS + 1):
+        at_step(page, step)
+        if step == 4:
+            page.locator("input[name=view][value=all]").check()
+            page.wait_for_selector("#optimizer")
+        if step == STEPS:
+            page.wait_for_selector(".at-facts >> nth=1", timeout=WAIT)
+        assert visit.faults() == [], step
+        assert visit.overflow() <= 0, step
+        if step < STEPS:
+            go_on(page)
+    for step in (2, 1):
+        page.locator(f".at-steps li:nth-child({step}) button").click()
+        at_step(page, step)
+        assert visit.faults() == [], step
+        assert visit.overflow() <= 0, step
