@@ -110,6 +110,7 @@ def test_rows_left_out_are_counted_and_listed_in_pages(visit: Any, run: MadeRun)
 def test_the_settings_are_those_of_the_run(visit: Any, run: MadeRun):
     page = visit.open(f"/run/{run.number}?tab=settings")
     page.get_by_text("base_model: smollm2-135m").wait_for()
+    page.get_by_text("autotrain llm --train").first.wait_for()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as config.yaml").click()
     assert "project_name: red-river" in download.value.path().read_text()

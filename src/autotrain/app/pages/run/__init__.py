@@ -15,8 +15,11 @@ from autotrain.app.components.text import paragraph
 from autotrain.app.feeds import RunFeed, RunView
 from autotrain.app.pages.frame import frame, page
 from autotrain.app.pages.run.actions import Actions
+from autotrain.app.pages.run.checkpoints import Checkpoints
 from autotrain.app.pages.run.left_out import LeftOut
 from autotrain.app.pages.run.notes import notes_field
+from autotrain.app.pages.run.outcome import outcome_card
+from autotrain.app.pages.run.own_names import own_names
 from autotrain.app.pages.run.samples import Samples
 from autotrain.app.pages.run.settings import settings_used
 from autotrain.app.pages.run.status import Status
@@ -52,7 +55,7 @@ class RunPage:
     """The parts of the page, and what each does when something changes."""
 
     def __init__(self, state: AppState, feed: RunFeed, view: RunView, tab: str) -> None:
-        self._feed = feed
+        self._state, self._feed, self._folder = state, feed, view.folder
         self._end: tuple[str, str] = ("", "")
         add_looks(_CSS)
         with ui.element("section").classes("at-card").props(f'aria-label="{t("run.status")}"') as self._top:
@@ -77,15 +80,17 @@ class RunPage:
             with ui.tab_panel("log"):
                 self._log = LogView(here(f"/api/runs/{self._feed.number}/log"))
             with ui.tab_panel("left_out"):
-                self._left_out = LeftOut(self._feed)
+                self._left_out = LeftOut(self._feed, lambda text: own_names(self._state, text))
             with ui.tab_panel("settings"):
                 settings_used(self._feed)
+                self._checkpoints = Checkpoints(self._folder)
 
     def _changed(self) -> None:
         self._show(self._feed.view())
         self._curves.refresh(self._feed.number)
         self._samples.refresh()
         self._left_out.refresh()
+        self._checkpoints.refresh()
         self._log.grow(self._feed.log_size())
 
     def _show(self, view: RunView) -> None:
@@ -95,7 +100,8 @@ class RunPage:
             self._end = (view.stage, view.reason)
             self._advice.clear()
             with self._advice:
-                advice_card(view.stage, view.reason)
+                advice_card(view.stage, own_names(self._state, view.reason))
+                outcome_card(self._feed, view)
 
     def _lost(self) -> None:
         """Somebody took the run out of the list meanwhile."""

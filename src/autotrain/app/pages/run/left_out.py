@@ -1,6 +1,6 @@
 """What of the data wasn't trained on, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nicegui import ui
@@ -17,8 +17,9 @@ _ROWS_A_PAGE = 25
 class LeftOut:
     """Sums by reason, and the rows, a page at a time."""
 
-    def __init__(self, feed: RunFeed) -> None:
-        self._feed = feed
+    def __init__(self, feed: RunFeed, named: Callable[[str], str]) -> None:
+        """named: the user's name for a file."""
+        self._feed, self._named = feed, named
         self._offset = 0
         self._drawn: tuple[int, bool] = (-1, False)
         self._sums = ui.element("div").classes("at-column")
@@ -45,7 +46,7 @@ class LeftOut:
         with self._table:
             with table(t("run.tab_left_out"), [t(f"run.row_{name}") for name in ("where", "what", "why")]):
                 for line in page.rows:
-                    row(_cells(line))
+                    row(_cells(line, self._named))
             if page.total > _ROWS_A_PAGE:
                 self._pages(page.total)
 
@@ -84,8 +85,9 @@ def _sums(data: Mapping[str, Any], total: int) -> None:
         paragraph(t("run.nothing_left_out")).classes("at-good")
 
 
-def _cells(line: Mapping[str, Any]) -> tuple[str, str, str]:
-    where = t("run.row_at", file=str(line.get("file", "")).rpartition("/")[2], line=line.get("line", "?"))
+def _cells(line: Mapping[str, Any], named: Callable[[str], str]) -> tuple[str, str, str]:
+    file = named(str(line.get("file", ""))).rpartition("/")[2]
+    where = t("run.row_at", file=file, line=line.get("line", "?"))
     if line.get("what") == "cut":
         why = t("run.cut_row", kept=number(line.get("tokens_kept", 0)), cut=number(line.get("tokens_cut", 0)))
         return where, t("run.is_cut"), why

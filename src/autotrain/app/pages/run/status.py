@@ -26,6 +26,8 @@ class Status:
                         ui.label(t(f"run.{name}"))
                     with ui.element("dd"):
                         self._values[name] = ui.label()
+        if view.url:
+            ui.link(t("run.on_the_hub"), view.url, new_tab=True)
 
     def show(self, view: RunView) -> None:
         restage(self._chip, view.stage)

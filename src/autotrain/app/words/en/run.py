@@ -98,5 +98,14 @@ WORDS = MappingProxyType(
         "run.copy": "Copy",
         "run.copied": "Copied",
         "run.save_config": "Save as config.yaml",
+        "run.on_the_hub": "Open it on the hub: its log and its machine",
+        "run.checkpoints": "Checkpoints",
+        "run.checkpoints_hint": "States of the training that were saved on the way. Resume goes on from the latest; the best one by validation is the result.",
+        "run.no_checkpoints": "None yet.",
+        "run.checkpoint_step": "After step",
+        "run.checkpoint_time": "Saved",
+        "run.checkpoint_size": "Size",
+        "run.as_config": "As a config file",
+        "run.as_command": "As a command",
     }
 )

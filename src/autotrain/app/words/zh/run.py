@@ -98,5 +98,14 @@ WORDS = MappingProxyType(
         "run.copy": "复制",
         "run.copied": "已复制",
         "run.save_config": "保存为 config.yaml",
+        "run.on_the_hub": "在 Hub 上打开：日志与机器",
+        "run.checkpoints": "检查点",
+        "run.checkpoints_hint": "训练途中保存的状态。“继续”会从最近的一个接着训练；验证结果最好的一个就是最终模型。",
+        "run.no_checkpoints": "还没有。",
+        "run.checkpoint_step": "步数",
+        "run.checkpoint_time": "保存时间",
+        "run.checkpoint_size": "大小",
+        "run.as_config": "写成配置文件",
+        "run.as_command": "写成命令",
     }
 )

@@ -1,0 +1,47 @@
+"""What the page of a run says of its end, its uploads and its checkpoints."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from autotrain.app.pages.run.checkpoints import steps_saved
+from autotrain.app.pages.run.outcome import pairs, verdict
+from autotrain.app.pages.run.own_names import own_names
+
+
+def test_a_lower_validation_loss_is_better():
+    assert "It got better" in verdict({"eval_loss_before": 2.0, "eval_loss": 1.5})
+    assert "from 2 to 1.5 (-25 %)" in verdict({"eval_loss_before": 2.0, "eval_loss": 1.5})
+
+
+def test_a_higher_or_equal_one_is_not():
+    for after in (2.0, 2.5):
+        assert "It did not get better" in verdict({"eval_loss_before": 2.0, "eval_loss": after})
+
+
+def test_without_validation_nobody_knows():
+    said = verdict({"train_loss_first": 2.0, "train_loss_last": 1.0, "eval_loss": None})
+    assert "from 2 (first step) to 1 (last step)" in said and "isn't known" in said
+
+
+def test_pairs_are_told_in_a_share():
+    said = pairs({"validation": {"eval_rewards/accuracies": 0.75}})
+    assert said == ["In 75 % of the validation pairs it prefers the better answer."]
+    assert pairs({}) == []
+
+
+async def _body(text: bytes) -> AsyncIterator[bytes]:
+    yield text
+
+
+def test_an_uploaded_file_has_its_users_name(state):
+    data = asyncio.run(state.datasets.take("My Questions.jsonl", _body(b'{"text": "a"}\n')))
+    for path in (f"{data.folder}/train.jsonl", f"datasets/{data.identity}/train.jsonl"):
+        assert own_names(state, f"{path}:3: no messages") == "My Questions.jsonl:3: no messages"
+    assert own_names(state, "datasets/0123456789abcdef/train.jsonl") == "datasets/0123456789abcdef/train.jsonl"
+
+
+def test_the_latest_checkpoint_comes_first(tmp_path):
+    for name in ("checkpoint-6", "checkpoint-12", "checkpoint-x", "other"):
+        (tmp_path / name).mkdir()
+    assert steps_saved(tmp_path) == [12, 6]
+    assert steps_saved(tmp_path / "none") == []
