@@ -9,6 +9,8 @@ from harness import DESKTOP, PHONE, Server, serving
 from hub_double import HubDouble
 
 PASSWORD = "a good password"
+# Each page, with nothing in the workspace; with something in it they have tests of their own.
+PATHS = ("/", "/new", "/chat", "/compare?ids=1,2", "/run/99", "/settings", "/no-such-page")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-@pytest.mark.parametrize("path", ["/settings", "/no-such-page"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_page_has_no_serious_fault(visits: Any, shared: Server, path: str, language: str, size: Any, dark: bool):
     visit = visits(shared, language=language, dark=dark, size=size)
     page = visit.open(path)

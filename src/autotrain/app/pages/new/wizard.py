@@ -128,7 +128,8 @@ class Wizard:
         with self._track:
             for number, name in enumerate(STEPS):
                 with Tag("li"):
-                    button = Tag("button", type="button", class_="at-step-link", aria_label=f"{number + 1} {t(f'new.{name}')}")
+                    label = f"{number + 1} {t(f'new.{name}')}"
+                    button = Tag("button", type="button", class_="at-step-link", aria_label=label)
                     with button:
                         Tag("span", str(number + 1), class_="at-step-number", aria_hidden="true")
                         Tag("span", t(f"new.{name}"))
