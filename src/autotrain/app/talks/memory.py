@@ -15,10 +15,15 @@ _GROUP = Path("/sys/fs/cgroup")
 
 def needed_bytes(subject: Subject, *, with_base: bool) -> int:
     """An upper guess; of a model on the hub only what the process takes, as its size isn't known."""
-    weights = weight_bytes(subject.source)
-    if with_base and not subject.adapter and subject.base is not None:
-        weights += weight_bytes(subject.base)
-    return _PROCESS_BYTES + int(weights * _LOAD_FACTOR)
+    weights = int(weight_bytes(subject.source) * _LOAD_FACTOR)
+    return _PROCESS_BYTES + weights + (base_bytes(subject) if with_base else 0)
+
+
+def base_bytes(subject: Subject) -> int:
+    """What the model before training takes beside the tuned one: nothing where that is an adapter on it."""
+    if subject.adapter or subject.base is None:
+        return 0
+    return int(weight_bytes(subject.base) * _LOAD_FACTOR)
 
 
 def weight_bytes(source: ModelSource) -> int:

@@ -30,6 +30,7 @@ class ModelProcess:
     def __init__(self, name: str, token: SecretStr | None) -> None:
         """token: of the hub, for a base model there.  A run is loaded from where it was started."""
         self.last_used = time.monotonic()
+        self.has_base = False  # whether the model before training was asked, and so is in memory
         self._name, self._token = name, token
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Queue[Event]] = {}

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from autotrain.app.talks.kept import Kept
-from autotrain.app.talks.memory import free_bytes, needed_bytes
+from autotrain.app.talks.memory import base_bytes, free_bytes, needed_bytes
 from autotrain.app.talks.problem import TalkProblem
 from autotrain.app.talks.process import ModelProcess
 from autotrain.app.talks.subject import Subject
@@ -83,28 +83,31 @@ class Talks:
             self.put_away(subject.name)
             found = None
         if found is None:
-            self._make_room(needed_bytes(subject, with_base=with_base), subject.label)
+            self._make_room(needed_bytes(subject, with_base=with_base), subject)
             found = (subject, stamp, ModelProcess(subject.name, self._tokens.current()))
             self._models[subject.name] = found
             self._watch()
+        elif with_base and not found[2].has_base:
+            self._make_room(base_bytes(subject), subject)
+        found[2].has_base |= with_base
         if found[2].num_asked >= _MOST_AT_ONCE:
             raise TalkProblem("busy", name=subject.label)
         found[2].last_used = monotonic()
         return found[2]
 
-    def _make_room(self, needed: int, label: str) -> None:
+    def _make_room(self, needed: int, subject: Subject) -> None:
         """Put away who wasn't asked for longest, until there is room.  What they held counts as free."""
         free = free_bytes()
         if free is None:
             return
-        idle = [(process.last_used, name) for name, (_, _, process) in self._models.items() if not process.is_busy]
-        for _, name in sorted(idle):
+        others = ((name, process) for name, (_, _, process) in self._models.items() if name != subject.name)
+        for _, name in sorted((process.last_used, name) for name, process in others if not process.is_busy):
             if free >= needed:
                 return
             free += needed_bytes(self._models[name][0], with_base=False)
             self.put_away(name)
         if free < needed:
-            raise TalkProblem("memory", name=label, needed=_gigabytes(needed), free=_gigabytes(free))
+            raise TalkProblem("memory", name=subject.label, needed=_gigabytes(needed), free=_gigabytes(free))
 
     def _watch(self) -> None:
         if self._task is None or self._task.done():

@@ -53,7 +53,7 @@ class AnswerView:
         if answer.problem is not None:
             return str(answer.problem)
         if answer.state != "done":
-            return t(f"chat.{answer.state}")
+            return t(f"chat.is_{answer.state}")
         parts = [t(f"chat.ended_{answer.reason}")] if answer.reason != "end" else []
         if not answer.text:
             parts.append(t("chat.empty"))

@@ -65,7 +65,7 @@ class TalkPage:
             form.on("submit.prevent", js_handler="() => {}")
             self._box = (
                 ui.textarea(t("chat.message"), placeholder=t("chat.message_hint"), value=self._conversation.draft)
-                .props('autogrow autofocus input-style="max-height: 12rem"')
+                .props('autogrow autofocus maxlength=400000 input-style="max-height: 12rem"')
                 .on_value_change(lambda event: self._keep(str(event.value or "")))
                 .on("keydown.enter", self._on_enter, js_handler=_ON_ENTER)
             )
