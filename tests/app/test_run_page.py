@@ -1,8 +1,5 @@
 """What the page of a run says of its end, its uploads and its checkpoints."""
 
-import asyncio
-from collections.abc import AsyncIterator
-
 from autotrain.app.pages.run.checkpoints import steps_saved
 from autotrain.app.pages.run.outcome import pairs, verdict
 from autotrain.app.pages.run.own_names import own_names
@@ -29,12 +26,10 @@ def test_pairs_are_told_in_a_share():
     assert pairs({}) == []
 
 
-async def _body(text: bytes) -> AsyncIterator[bytes]:
-    yield text
-
-
-def test_an_uploaded_file_has_its_users_name(state):
-    data = asyncio.run(state.datasets.take("My Questions.jsonl", _body(b'{"text": "a"}\n')))
+def test_an_uploaded_file_has_its_users_name(state, api):
+    answer = api.post("/api/datasets?name=My Questions.jsonl", content=b'{"text": "a"}\n')
+    assert answer.is_success, answer.text
+    (data,) = state.datasets.all()
     for path in (f"{data.folder}/train.jsonl", f"datasets/{data.identity}/train.jsonl"):
         assert own_names(state, f"{path}:3: no messages") == "My Questions.jsonl:3: no messages"
     assert own_names(state, "datasets/0123456789abcdef/train.jsonl") == "datasets/0123456789abcdef/train.jsonl"
