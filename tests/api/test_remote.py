@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from autotrain.api import remote, space
+from autotrain.cloud.environment import RUN as START_VARIABLE
 from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, discussion_title
+from autotrain.hub.checkpoints import push_checkpoint
+from autotrain.hub.client import open_api
+from autotrain.hub.repo import Target
 
 LastLine = Callable[[], End | None]
 
@@ -197,6 +201,29 @@ def test_a_container_that_was_started_again_goes_on_where_it_was(machine):
     machine.worker = "leave('finished')\npathlib.Path('options').write_text(str(sys.argv[2:]))"
     assert machine.run().exit_code == 0
     assert (machine.folder / "options").read_text() == "['--resume']"
+
+
+@pytest.mark.parametrize(("start", "options"), [("1a2b", "['--resume']"), ("0000", "[]")])
+def test_on_an_empty_disk_it_goes_on_from_what_this_very_start_pushed(
+    machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start: str, options: str
+):
+    monkeypatch.setenv(START_VARIABLE, start)  # as the worker of the container before this one had it
+    api = open_api(os.environ["HF_TOKEN"])
+    api.create_repo("jo/run", private=True)
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    (snapshot / "run.json").write_text("{}")
+    for _ in range(2):
+        push_checkpoint(api, Target("jo/run"), snapshot)
+    machine.worker = "leave('finished')\npathlib.Path('options').write_text(str(sys.argv[2:]))"
+    assert machine.run(push_checkpoints=True).exit_code == 0
+    assert (machine.folder / "options").read_text() == options
+
+
+def test_where_nothing_was_pushed_it_begins(machine):
+    machine.worker = "leave('finished')\npathlib.Path('options').write_text(str(sys.argv[2:]))"
+    assert machine.run(push_checkpoints=True).exit_code == 0
+    assert (machine.folder / "options").read_text() == "[]"
 
 
 def test_a_space_that_cant_be_paused_at_first_is_paused_later(on_space, monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ from autotrain.cloud.environment import Handover, read_handover
 from autotrain.cloud.report import FAILED, FINISHED, STOPPED, End, end_line
 from autotrain.cloud.upload import fetch_data
 from autotrain.errors import AutoTrainError, HubError, Interrupted, PushError, TrainingError
-from autotrain.hub.checkpoints import checkpoint_branch, drop_checkpoints
+from autotrain.hub.checkpoints import checkpoint_branch, drop_checkpoints, is_pushed_by
 from autotrain.hub.client import account, endpoint, open_api, token_of
 from autotrain.hub.push import push_run
 from autotrain.hub.repo import Target, target_of
@@ -92,12 +92,24 @@ def _train(handover: Handover, watch: Watch) -> End:
         params = params.model_copy(update={"data_path": str(files)})
     with _time_limit(params.max_hours) as limit:
         # The worker fetches the checkpoint that an earlier machine pushed.
-        outcome = submit(Job(params, resume=handover.resume or is_run(folder)), "local")
+        outcome = submit(Job(params, resume=handover.resume or is_run(folder) or _has_pushed(handover)), "local")
     if limit.is_over and outcome.exit_code in _INTERRUPTED:
         return End(FAILED, TrainingError.exit_code, f"it didn't end {GRACE_SECONDS / 60:.0f} min after max_hours")
     if outcome.exit_code == PushError.exit_code:
         outcome = _push_again(handover, folder, outcome, watch)
     return _end(handover, folder, outcome)
+
+
+def _has_pushed(handover: Handover) -> bool:
+    """Whether this very start has pushed a checkpoint: then its container was started anew, on an empty disk."""
+    params = handover.params
+    if not (params.push_checkpoints and handover.run):
+        return False
+    return is_pushed_by(_result_of(params), token_of(params.token), handover.run)
+
+
+def _result_of(params: LLMTrainingParams) -> Target:
+    return Target(f"{params.username}/{params.project_name}", revision=params.hub_revision)
 
 
 def _push_again(
@@ -139,7 +151,7 @@ def _push(params: LLMTrainingParams, folder: Path) -> None:
 def _what_is_kept(params: LLMTrainingParams) -> str:
     if not params.push_checkpoints:
         return ""
-    branch = checkpoint_branch(Target(f"{params.username}/{params.project_name}", revision=params.hub_revision))
+    branch = checkpoint_branch(_result_of(params))
     return (
         f"; of its checkpoints, what got to the branch {branch} of {params.username}/{params.project_name} is kept, and "
         "--resume goes on from there"

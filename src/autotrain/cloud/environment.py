@@ -14,11 +14,12 @@ from pydantic import SecretStr, ValidationError
 
 from autotrain.config.base import describe
 from autotrain.errors import ConfigError
+from autotrain.hub.checkpoints import START_VARIABLE
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 # AutoTrain's number for the training of language models.
 _TASK_ID = "9"
-RUN, _RESUME, _DATA_REVISION = "AUTOTRAIN_RUN", "AUTOTRAIN_RESUME", "AUTOTRAIN_DATA_REVISION"
+RUN, _RESUME, _DATA_REVISION = START_VARIABLE, "AUTOTRAIN_RESUME", "AUTOTRAIN_DATA_REVISION"
 # Of the user's environment, where they are set: what holds for the hub and for what a tracker needs to log in.
 _PASSED_ON = ("HF_ENDPOINT", "ALLOW_REMOTE_CODE", "PAUSE_ON_FAILURE")
 _OF_TRACKERS = MappingProxyType(

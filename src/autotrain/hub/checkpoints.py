@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _RECORDS = (PARAMS_FILE, RUN_FILE, METRICS_FILE, SAMPLES_FILE)
 _STEP = re.compile(rf"{CHECKPOINTS}/checkpoint-(\d+)/progress\.json")
+# Names one start in the cloud: a machine whose container is started anew knows by it that a checkpoint is its own.
+START_VARIABLE = "AUTOTRAIN_RUN"
 _PLACES = ("model", "model_ref", "data_path", "chat_template")
 
 
@@ -77,11 +79,29 @@ def push_checkpoint(api: "HfApi", target: Target, snapshot: Path) -> None:
     check_no_secret(files, api.token if isinstance(api.token, str) else None)
     with explained(f"checkpoints on {target.repo_id}"):
         api.create_branch(target.repo_id, branch=branch, exist_ok=True)
-    commit_files(api, target.repo_id, branch, files, _is_of_checkpoints, "Checkpoint")
+    title = _title(os.environ.get(START_VARIABLE, ""))
+    commit_files(api, target.repo_id, branch, files, _is_of_checkpoints, title)
     try:
-        api.super_squash_history(target.repo_id, branch=branch)  # what earlier ones took is given back
+        # What earlier ones took is given back.
+        api.super_squash_history(target.repo_id, branch=branch, commit_message=title)
     except hub_errors() as error:
         log.record(f"the history of {branch} couldn't be cut: {error}")
+
+
+def _title(start: str) -> str:
+    return f"Checkpoint of start {start}" if start else "Checkpoint"
+
+
+def is_pushed_by(target: Target, token: str | None, start: str) -> bool:
+    """Whether the newest checkpoint there was pushed by the start in the cloud of that name.  Raises HubError."""
+    from huggingface_hub import errors
+
+    with explained(f"checkpoints on {target.repo_id}"):
+        try:
+            newest = open_api(token).list_repo_commits(target.repo_id, revision=checkpoint_branch(target))[:1]
+        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
+            return False
+    return any(commit.title == _title(start) for commit in newest)
 
 
 def _files(snapshot: Path) -> list[str]:
