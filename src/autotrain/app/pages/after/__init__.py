@@ -76,7 +76,7 @@ class AfterPage:
             paragraph(adapter if result.subject.adapter else t("after.download_whole"))
             paragraph(t("after.no_secrets")).classes("at-muted at-small")
             label = t("after.download_button", size=size(result.size_bytes))
-            ui.link(label, here(f"/api/runs/{self._view.number}/download")).classes("at-after-button").props("download")
+            ui.link(label, f"/api/runs/{self._view.number}/download").classes("at-after-button").props("download")
             with ui.element("details").classes("at-small"):
                 with ui.element("summary"):
                     ui.label(t("after.files", count=number(len(result.files)))).style("display: inline")
