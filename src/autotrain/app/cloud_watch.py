@@ -1,6 +1,7 @@
 """Runs in the cloud, asked for every few seconds while they go on; what is heard goes into the registry and a log here."""
 
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -54,6 +55,8 @@ class CloudWatch:
                 self.look(entries())
             except AutoTrainError as problem:
                 log.notice(str(problem))
+            except Exception:  # noqa: BLE001  the outermost frame of the thread: the hub may answer otherwise next time
+                log.error(f"runs in the cloud couldn't be asked for:\n{traceback.format_exc()}")
             self._is_closed.wait(POLL_SECONDS)
 
 

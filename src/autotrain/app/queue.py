@@ -7,6 +7,7 @@ restart gets the token that the page has then.
 import asyncio
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,13 @@ class Queue:
         """Take a run out of the list.  with_folder: and delete its folder with model and checkpoints, or what it left in the
         cloud but its result.  Raises AutoTrainError, if it is live for one.
         """
-        await asyncio.to_thread(_remove, number, with_folder, self._token())
+        entry = await asyncio.to_thread(get, number)
+        if with_folder and not entry.cloud and not self._workspace.holds(entry.folder):
+            raise RunFolderError(
+                f"{entry.name} lies outside this workspace, in {entry.folder}: take it out of the list only, or use "
+                f"autotrain runs rm --folder {number}"
+            )
+        await asyncio.to_thread(_remove, entry, with_folder, self.token_for(number))
 
     async def note(self, number: int, text: str) -> None:
         """Keep the user's own words about a run."""
@@ -172,8 +179,11 @@ class Queue:
         params = params.model_copy(update={"token": None}) if params.token else params
         options: Mapping[str, bool] = {"resume": asked.resume, "overwrite": asked.overwrite}
         backend = BACKGROUND if is_local(asked.backend) else asked.backend
+        folder = asked.place / params.project_name
+        if is_local(backend):
+            _check_idle(folder)
         prepare(job_of(params, backend, asked.place, token, **options), backend)
-        number = enqueue(params.project_name, asked.place / params.project_name, backend, params.to_json(), **options)
+        number = enqueue(params.project_name, folder, backend, params.to_json(), **options)
         if token:
             self._tokens[number] = token
         self._wake.set()
@@ -187,6 +197,8 @@ class Queue:
                 self._start_what_may()
             except RunFolderError as problem:
                 log.notice(str(problem))
+            except Exception:  # noqa: BLE001  the outermost frame of the thread: the others still wait for their turn
+                log.error(f"the queue stumbled:\n{traceback.format_exc()}")
             self._wake.wait(_POLL_SECONDS)
 
     def _start_what_may(self) -> None:
@@ -225,8 +237,14 @@ def _now(entry: Entry, token: SecretStr | None) -> Run:
     return ask(entry, token) if entry.cloud else look_at(entry)
 
 
-def _remove(number: int, with_folder: bool, token: SecretStr | None) -> None:
-    entry = get(number)
+def _check_idle(folder: Path) -> None:
+    """Raise RunFolderError if the registered run in `folder` goes on: it may not have reached its folder yet."""
+    for entry in entries():
+        if entry.folder == folder.absolute() and not entry.cloud and not entry.queued and look_at(entry).is_live:
+            raise RunFolderError(f"project_name: the run {entry.name} goes on; stop it first, or choose another name")
+
+
+def _remove(entry: Entry, with_folder: bool, token: SecretStr | None) -> None:
     if _now(entry, token).is_live:
         raise RunFolderError(f"{entry.name} is running or waits; stop it first")
     if with_folder and entry.cloud:

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from autotrain.app.feeds import RunFeed
 from autotrain.app.feeds.tail import mark, read_mark
-from autotrain.app.rest.runs import answer_of
+from autotrain.app.rest.runs import Number, answer_of
 from autotrain.app.state import AppState
 from autotrain.errors import ConfigError, RunFolderError
 
@@ -42,7 +42,7 @@ def routes(state: AppState) -> APIRouter:
 
     @router.get("/runs/{number}/events", response_class=StreamingResponse)
     async def stream(
-        number: int,
+        number: Number,
         streams: Annotated[str, Query(description="Of state, metrics, log, with commas between.")] = ",".join(KINDS),
         last_event_id: Annotated[str, Header(description="The id of the last event that was had.")] = "",
     ) -> StreamingResponse:

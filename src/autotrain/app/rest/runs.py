@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from autotrain.app.feeds import RunView
@@ -14,6 +14,8 @@ from autotrain.app.state import AppState
 from autotrain.errors import ConfigError
 
 MAX_LIMIT = 1000
+# Of a run; what SQLite can hold.
+Number = Annotated[int, Path(ge=0, lt=2**63)]
 
 
 class RunAnswer(BaseModel):
@@ -102,7 +104,7 @@ def add_reading(router: APIRouter, state: AppState) -> None:
         return RunsAnswer(total=total, runs=[answer_of(view) for view in runs])
 
     @router.get("/runs/{number}")
-    def read_run(number: int) -> RunAnswer:
+    def read_run(number: Number) -> RunAnswer:
         """Where a run stands."""
         return answer_of(state.feeds.run(number).view())
 
@@ -116,7 +118,7 @@ def add_starting(router: APIRouter, state: AppState) -> None:
         return answer_of(state.feeds.run(number).view())
 
     @router.post("/runs/{number}/again", status_code=201)
-    def run_again(number: int, changed: Again) -> RunAnswer:
+    def run_again(number: Number, changed: Again) -> RunAnswer:
         """Start a run like this one, with changes."""
         feed = state.feeds.run(number)
         before = feed.params()
@@ -135,7 +137,7 @@ def add_starting(router: APIRouter, state: AppState) -> None:
 def add_changing(router: APIRouter, state: AppState) -> None:
     @router.post("/runs/{number}/stop")
     async def stop_run(
-        number: int,
+        number: Number,
         now: Annotated[bool, Body(embed=True, description="End it at once, without saving.")] = False,
     ) -> RunAnswer:
         """Let a run save and leave, and end its whole process tree; take a waiting one out of the queue.
@@ -146,19 +148,19 @@ def add_changing(router: APIRouter, state: AppState) -> None:
         return await _answer(state, number)
 
     @router.post("/runs/{number}/resume")
-    async def resume_run(number: int) -> RunAnswer:
+    async def resume_run(number: Number) -> RunAnswer:
         """Go on from the last checkpoint."""
         return await _answer(state, await state.queue.resume(number))
 
     @router.patch("/runs/{number}")
-    async def change_run(number: int, change: Change) -> RunAnswer:
+    async def change_run(number: Number, change: Change) -> RunAnswer:
         """Keep a note on a run."""
         await state.queue.note(number, change.notes)
         return await _answer(state, number)
 
     @router.delete("/runs/{number}", status_code=204)
     async def delete_run(
-        number: int,
+        number: Number,
         with_folder: Annotated[
             bool, Query(description="Also delete its folder, or what it left in the cloud but its result.")
         ] = False,
