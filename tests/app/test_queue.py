@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from autotrain.app.feeds import Feeds, RunView
 from autotrain.app.queue import Queue
 from autotrain.app.settings import Settings
 from autotrain.app.workspace import Workspace
+from autotrain.backends import local
 from autotrain.errors import ConfigError, RunFolderError
 from autotrain.runs.processes import belonging_to, find_process
 from autotrain.runs.registry import get
@@ -191,6 +193,22 @@ def test_a_waiting_run_is_taken_out_and_can_begin_later(page: Page):
     asyncio.run(page.queue.stop(number))
     view = page.view(number)
     assert (view.stage, view.is_live, view.can_resume) == ("stopped", False, True)
+    asyncio.run(page.queue.resume(number))
+    assert page.wait(number, lambda view: view.stage == "finished").number == number
+
+
+def test_a_run_that_is_stopped_before_it_has_a_folder_can_begin_later(page: Page, monkeypatch: pytest.MonkeyPatch):
+    """The real worker takes seconds to get there."""
+    command = local.worker_command
+    asleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(local, "worker_command", lambda *_: asleep)
+    number = page.queue.submit(params("a"), "local")
+    while page.view(number).stage != "starting" or get(number).queued:
+        time.sleep(0.02)
+    asyncio.run(page.queue.stop(number))
+    view = page.wait(number, lambda view: not view.is_live)
+    assert (view.stage, view.reason, view.can_resume) == ("stopped", "it was stopped before its first step", True)
+    monkeypatch.setattr(local, "worker_command", command)
     asyncio.run(page.queue.resume(number))
     assert page.wait(number, lambda view: view.stage == "finished").number == number
 

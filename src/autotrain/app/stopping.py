@@ -7,8 +7,10 @@ from pydantic import SecretStr
 from autotrain import log
 from autotrain.cloud.live import stop as stop_in_cloud
 from autotrain.errors import AutoTrainError
+from autotrain.run_folder import is_run
 from autotrain.runs import Entry
 from autotrain.runs.stop import stop as stop_here
+from autotrain.runs.waiting import note_stopped
 
 # How long a run may take to save before it is ended by force, and how long who asked is kept waiting.
 GRACE_SECONDS = 120.0
@@ -44,6 +46,8 @@ def _stop(entry: Entry, token: SecretStr | None, now: bool) -> None:
         stop_in_cloud(entry, token)
     else:
         stop_here(entry, 0.0 if now else GRACE_SECONDS)
+        if not is_run(entry.folder):
+            note_stopped(entry.id)
 
 
 def _report(task: "asyncio.Task[None]") -> None:

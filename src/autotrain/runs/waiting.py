@@ -14,6 +14,7 @@ from autotrain.runs.registry import Entry, Statement, entries, first_number, unr
 # Stages of a run that hasn't begun; see registry.Queued.
 WAITING, LAUNCHING, STOPPED, FAILED = "waiting", "launching", "stopped", "failed"
 TAKEN_OUT = "it was taken out of the queue before it began"
+STOPPED_EARLY = "it was stopped before its first step"
 
 
 def enqueue(name: str, folder: Path, backend: str, parameters: str, *, resume: bool = False, overwrite: bool = False) -> int:
@@ -73,6 +74,12 @@ def take_out(number: int) -> bool:
         "where id = ? and queue = ? returning id"
     )
     return _execute((statement, (STOPPED, TAKEN_OUT, number, WAITING))) is not None
+
+
+def note_stopped(number: int) -> None:
+    """Note that a run of the queue was stopped before it had a folder, which would have said so."""
+    statement = "update runs set queue = ?, detail = ?, options = '' where id = ? and queue is null and parameters <> '' returning id"
+    _execute((statement, (STOPPED, STOPPED_EARLY, number)))
 
 
 def fail(number: int, reason: str) -> None:
