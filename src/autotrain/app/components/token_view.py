@@ -11,31 +11,34 @@ from autotrain.app.words import t
 _CSS = Path(__file__).with_suffix(".css")
 
 Piece = Sequence[object]  # the text, and whether it is trained on
-Part = tuple[str, Iterable[Piece]]
+LEARNT, AVOIDED = "on", "off"
+# A name, already in words; the tokens; and what training does with those of them that count: LEARNT or AVOIDED.
+Part = tuple[str, Iterable[Piece], str]
 
 
 def token_view(parts: Iterable[Part], label: str) -> None:
-    """parts: names, already in words, and the tokens of each."""
+    """The tokens of a row, part by part."""
     ui.add_css(_CSS)
-    text = "".join(_part(name, pieces) for name, pieces in parts)
+    text = "".join(_part(name, pieces, effect) for name, pieces, effect in parts)
     ui.html(text, sanitize=False).classes("at-tokens").props(f'tabindex=0 role=group aria-label="{html.escape(label)}"')
 
 
-def token_legend() -> None:
-    """What the colours mean."""
+def token_legend(*, compares: bool) -> None:
+    """What the colours mean.  compares: better answers with worse ones."""
     ui.add_css(_CSS)
-    spans = (("at-token at-token-on", "token.trained"), ("at-token", "token.read"))
+    counting = [(LEARNT, "token.better"), (AVOIDED, "token.worse")] if compares else [(LEARNT, "token.trained")]
+    spans = [*((f"at-token at-token-{effect}", key) for effect, key in counting), ("at-token", "token.read")]
     with ui.element("div").classes("at-row at-small"):
         for classes, key in spans:
             ui.html(f'<span class="{classes}">&nbsp;{html.escape(t(key))}&nbsp;</span>', sanitize=False)
 
 
-def _part(name: str, pieces: Iterable[Piece]) -> str:
+def _part(name: str, pieces: Iterable[Piece], effect: str) -> str:
     title = f'<span class="at-token-part">{html.escape(name)}</span>' if name else ""
-    return title + "".join(_token(str(piece[0]), is_trained=bool(piece[1])) for piece in pieces)
+    return title + "".join(_token(str(piece[0]), effect if piece[1] else "") for piece in pieces)
 
 
-def _token(text: str, *, is_trained: bool) -> str:
+def _token(text: str, effect: str) -> str:
     """Line ends are shown, since they are tokens too."""
     shown = html.escape(text).replace("\n", '<span class="at-token-end">↵</span>\n')
-    return f'<span class="at-token{" at-token-on" if is_trained else ""}">{shown}</span>'
+    return f'<span class="at-token{f" at-token-{effect}" if effect else ""}">{shown}</span>'

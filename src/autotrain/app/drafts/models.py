@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from autotrain.app.workspace import Workspace
-from autotrain.base_models import EMBEDDED, is_reward_model
-from autotrain.errors import HubError
+from autotrain.base_models import EMBEDDED, find_model, is_reward_model
+from autotrain.errors import HubError, ModelError
 from autotrain.hub.client import explained, open_api
+from autotrain.hub.look import check_base
 from autotrain.run_folder import is_run
 
 NUM_FOUND = 12
@@ -59,6 +60,25 @@ async def search_hub(text: str, token: SecretStr | None) -> list[Offer]:
         return await asyncio.wait_for(asyncio.to_thread(_search, text, token), HUB_SECONDS)
     except TimeoutError:
         raise HubError("the hub doesn't answer; check the connection") from None
+
+
+async def check_model(name: str, token: SecretStr | None) -> None:
+    """Raises AutoTrainError if the model can't be had.  token: the hub's, of whoever asks; a model may be theirs alone."""
+    await asyncio.to_thread(_check, name, token)
+
+
+def _check(name: str, token: SecretStr | None) -> None:
+    source = find_model(name)
+    if source.gguf_file or Path(source.path).is_dir() or token is None:
+        return check_base(source)
+    try:
+        with explained(name):
+            files = {file.rfilename for file in open_api(token.get_secret_value()).model_info(name).siblings or ()}
+    except HubError:
+        return check_base(source)  # perhaps it is in this machine's cache; otherwise it says what is wrong
+    if files and "config.json" not in files:
+        raise ModelError(f"base_model: {name} on the hub has no config.json, so it is no model that can be trained")
+    source.check_weights(files)
 
 
 def _search(text: str, token: SecretStr | None) -> list[Offer]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nicegui import ui
 
 from autotrain.app.components.address import here
+from autotrain.app.components.confirm import Confirm
 from autotrain.app.components.field import Choice, ChoiceField, SelectField, TextField
 from autotrain.app.components.file_pick import FilePick
 from autotrain.app.components.html import Tag
@@ -100,6 +101,10 @@ class DataStep(Step):
                 Tag("span", f"{size(file.num_bytes)} · {file.kind.upper()}", class_="at-muted at-small")
                 if split == "valid":
                     ui.button(t("new.valid_remove"), on_click=self._drop_valid).props("flat dense")
+                else:
+                    question = (t("new.delete_question"), t("new.delete_explained"), t("new.delete"))
+                    confirm = Confirm(*question, self._delete)
+                    ui.button(t("new.delete"), on_click=lambda: confirm.open()).props("flat dense")
             for note in file.notes:
                 paragraph(note.text).classes("at-small at-muted")
 
@@ -167,6 +172,11 @@ class DataStep(Step):
 
     async def _drop_valid(self) -> None:
         await asyncio.to_thread(self.wizard.state.datasets.drop_valid, self.wizard.draft.upload)
+        self.redraw()
+
+    async def _delete(self, _: bool) -> None:
+        await asyncio.to_thread(self.wizard.state.datasets.remove, self.wizard.draft.upload)
+        self.wizard.set(upload="", mapping={}, is_mapped=False, as_chat=False)
         self.redraw()
 
     def switch_task(self, trainer: str) -> None:

@@ -1,6 +1,5 @@
 """Step 2: the model that is taught: one that is here, or one of the hub."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
@@ -8,13 +7,11 @@ from nicegui import ui
 from autotrain.app.components.field import Choice, ChoiceField, TextField
 from autotrain.app.components.html import Tag
 from autotrain.app.components.text import paragraph
-from autotrain.app.drafts.models import Offer, offered_models, search_hub
+from autotrain.app.drafts.models import Offer, check_model, offered_models, search_hub
 from autotrain.app.pages.new.step import Step
 from autotrain.app.words import t
 from autotrain.app.words.format import number
-from autotrain.base_models import find_model
 from autotrain.errors import AutoTrainError
-from autotrain.hub.look import check_base
 
 if TYPE_CHECKING:
     from autotrain.app.pages.new.wizard import Wizard
@@ -88,7 +85,7 @@ class ModelStep(Step):
         """Whether the model can be had: a folder is opened, the hub is asked."""
         name = self.wizard.draft.model
         try:
-            await asyncio.to_thread(lambda: check_base(find_model(name)))
+            await check_model(name, self.wizard.state.tokens.current())
         except AutoTrainError as error:
             return {"model": str(error).removeprefix("base_model: ")}
         return {}

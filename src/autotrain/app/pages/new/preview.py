@@ -8,6 +8,7 @@ from nicegui import ui
 from autotrain.app.components.html import Tag
 from autotrain.app.components.text import heading, paragraph
 from autotrain.app.drafts.checked import Checked
+from autotrain.app.drafts.draft import HUB, UPLOAD
 from autotrain.app.pages.new.mapping import Mapping
 from autotrain.app.pages.new.rows import raw_rows, rows_as_people_read, rows_as_tokens
 from autotrain.app.pages.new.verdict import Verdict
@@ -58,7 +59,8 @@ class PreviewPanel:
             return self._show_nothing(checked)
         key = self._key(checked)
         if seen.preview is None or seen.preview_of != key:
-            self._problem.text, self._status.text = "", t("new.looking")
+            self._problem.text = ""
+            self._status.text = t("new.looking_hub" if wizard.draft.source == HUB else "new.looking")
             try:
                 seen.preview = await wizard.state.previews.preview(checked.params, NUM_ROWS)
                 seen.preview_of = key
@@ -110,7 +112,7 @@ class PreviewPanel:
 
     def _with_names(self, text: str) -> str:
         draft = self._wizard.draft
-        if draft.source == "upload" and draft.upload:
+        if draft.source == UPLOAD and draft.upload:
             return self._wizard.state.datasets.find(draft.upload).with_own_names(text)
         return text
 

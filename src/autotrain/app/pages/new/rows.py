@@ -6,7 +6,7 @@ from nicegui import ui
 
 from autotrain.app.components.html import Tag
 from autotrain.app.components.text import heading, paragraph
-from autotrain.app.components.token_view import token_legend, token_view
+from autotrain.app.components.token_view import AVOIDED, LEARNT, Part, token_legend, token_view
 from autotrain.app.words import t
 from autotrain.app.words.format import number
 
@@ -42,13 +42,17 @@ def _turn(role: str, text: str) -> None:
 
 def rows_as_tokens(preview: dict[str, Any]) -> None:
     paragraph(t("new.tokens_hint")).classes("at-muted at-small")
-    token_legend()
+    token_legend(compares=any(len(row["parts"]) > 1 for row in preview["tokens"]))
     for row in preview["tokens"]:
         counts = t("new.tokens", total=number(row["num_tokens"]), trained=number(row["num_trained"]))
         line = t("new.line", line=number(row["line"]))
         Tag("span", f"{line} · {counts}", class_="at-muted at-small")
-        parts = [(t(f"new.part_{part['name']}") if part["name"] else "", part["pieces"]) for part in row["parts"]]
-        token_view(parts, f"{line} · {counts}")
+        token_view([_tokens(part) for part in row["parts"]], f"{line} · {counts}")
+
+
+def _tokens(part: dict[str, Any]) -> Part:
+    name = part["name"]
+    return t(f"new.part_{name}") if name else "", part["pieces"], AVOIDED if name == "rejected" else LEARNT
 
 
 def raw_rows(preview: dict[str, Any]) -> None:

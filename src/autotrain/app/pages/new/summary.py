@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Of the memory there is; above it a run may be ended by the system.
 _TIGHT = 0.85
+_VERY_LONG_SECONDS = 24 * 3600
 
 
 class SummaryStep(Step):
@@ -49,6 +50,7 @@ class SummaryStep(Step):
         with ui.element("div").classes("at-row"):
             self._button = ui.button(t("new.start"), on_click=self._start).classes("at-start")
             self._state = Tag("span", "", role="status")
+        self._counting: asyncio.Task[dict[str, Any]] | None = None
         ui.timer(0, self._count, once=True)
 
     def _data_name(self) -> str:
@@ -89,8 +91,11 @@ class SummaryStep(Step):
             with self._counted:
                 paragraph(t("new.counting")).props("role=status").classes("at-muted")
             try:
-                seen.amounts, problem = await wizard.state.previews.measure(params), ""
+                self._counting = asyncio.create_task(wizard.state.previews.measure(params))
+                seen.amounts, problem = await self._counting, ""
                 seen.amounts_of = key
+            except asyncio.CancelledError:
+                return  # the run has begun, and needs the machine
             except AutoTrainError as error:
                 seen.amounts, problem = None, str(error)
             if wizard.is_gone or self._counted.is_deleted:
@@ -143,6 +148,8 @@ class SummaryStep(Step):
         memory = amounts["memory"]
         if is_here and memory and memory["peak_bytes"] > _TIGHT * memory["total_bytes"]:
             paragraph(t("new.memory_tight")).props("role=alert").classes("at-warn")
+        if is_here and (amounts["seconds"] or 0) > _VERY_LONG_SECONDS:
+            paragraph(t("new.very_long")).props("role=alert").classes("at-warn")
         for reason, count in amounts["counts"]["left_out"].items():
             paragraph(t("new.left_out_reason", count=number(count), reason=reason_text(reason))).classes("at-small")
         if amounts["counts"]["rows_cut"]:
@@ -181,6 +188,8 @@ class SummaryStep(Step):
                 self._state.text = ""
                 wizard.say(str(error))
             return
+        if self._counting:
+            self._counting.cancel()
         wizard.draft = Draft(model=draft.model)
         wizard.keep()
         if not wizard.is_gone:
