@@ -78,7 +78,8 @@ def take_out(number: int) -> bool:
 
 def note_stopped(number: int) -> None:
     """Note that a run of the queue was stopped before it had a folder, which would have said so."""
-    statement = "update runs set queue = ?, detail = ?, options = '' where id = ? and queue is null and parameters <> '' returning id"
+    changed = "update runs set queue = ?, detail = ?, options = ''"
+    statement = f"{changed} where id = ? and queue is null and parameters <> '' returning id"
     _execute((statement, (STOPPED, STOPPED_EARLY, number)))
 
 
