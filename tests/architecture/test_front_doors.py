@@ -32,6 +32,18 @@ def test_importing_a_front_door_imports_nothing_heavy(module: str, tmp_path: Pat
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_the_whole_page_imports_nothing_heavy(tmp_path: Path):
+    pytest.importorskip("nicegui", reason="the page's libraries aren't installed (extra app)")
+    program = (
+        "import sys; from pathlib import Path; from autotrain.app.serve import build, build_state\n"
+        "from autotrain.app.settings import Settings\n"
+        "build(build_state(Settings(workspace=Path('workspace'), home=Path('home'))))\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = python(program, folder=tmp_path)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 ANSWERS = [
     (["--version"], 0),
     (["--help"], 0),
