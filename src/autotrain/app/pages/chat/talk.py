@@ -16,6 +16,7 @@ from autotrain.app.words.format import number
 
 # Answers grow up to ten times a second on the screen.
 _PAUSE_SECONDS = 0.1
+_LONG_QUESTION = 400  # characters
 # Not in the midst of composing a Chinese or Japanese word, and not for a new line.
 _ON_ENTER = (
     "(e) => { if (e.isComposing || e.keyCode === 229 || e.shiftKey) return; e.preventDefault(); emit(e.target.value); }"
@@ -130,7 +131,9 @@ class TalkPage:
     def _turn(self, turn: Turn) -> list[AnswerView]:
         with self._room, ui.element("section").classes("at-chat-turn") as section:
             heading(t("chat.you"), level=3).classes("at-chat-who")
-            ui.label(turn.question).classes("at-chat-question at-said")
+            # Keys scroll a long one.
+            is_long = len(turn.question) > _LONG_QUESTION
+            ui.label(turn.question).classes("at-chat-question at-said").props("tabindex=0" if is_long else "")
             with ui.element("div").classes("at-chat-answers"):
                 views = [AnswerView(turn.tuned, t("chat.tuned") if turn.base else t("chat.model"), is_ours=True)]
                 if turn.base is not None:
