@@ -20,7 +20,7 @@ DEV_STAMP := .venv/.installed-dev
 PARITY := .venv-parity
 PARITY_STAMP := $(PARITY)/.installed
 
-.PHONY: help setup quickstart app test test-slow test-browser browser parity bench bench-quick lint format docs clean
+.PHONY: help setup quickstart app test test-slow test-browser browser screenshots parity bench bench-quick lint format docs clean
 
 help:
 	@echo "make setup       create .venv with everything a user needs (EXTRAS=quant,... for more)"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench       how fast training is, beside TRL (installs it beside; half an hour, an idle machine)"
 	@echo "make bench-quick two works of that in three minutes; BENCH='--help' shows what else can be asked for"
 	@echo "make lint        style, types and the import law; make format mends the style"
+	@echo "make screenshots the pictures of the page in docs/pictures, anew (some minutes)"
 	@echo "make docs        write docs/reference anew from the parameters"
 	@echo "make clean       remove the environments and caches; models and runs stay"
 
@@ -72,6 +73,10 @@ test: $(DEV_STAMP) browser
 
 test-browser: $(DEV_STAMP) browser
 	@$(BIN)/python -m pytest -m "not slow" tests/browser
+
+# The pictures of docs/web-page.md; trains two small models first.
+screenshots: $(DEV_STAMP) browser
+	@$(BIN)/python tests/browser/screenshots.py
 
 # Debian's browser and a font for Chinese, where this may install them; elsewhere the browser's tests skip, and say so.
 browser:
