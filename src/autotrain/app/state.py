@@ -32,6 +32,7 @@ class AppState:
     def start(self) -> None:
         """Begin what goes on beside requests; in the event loop, when serving starts."""
         self.queue.start()
+        self.feeds.start()
         self.previews.start()
 
     def close(self) -> None:

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+from autotrain import log
 from autotrain.app.feeds.known import Known, file_signature
 from autotrain.app.feeds.run_feed import RunFeed
 from autotrain.app.feeds.view import RunView, place_in_queue, view_of
 from autotrain.app.feeds.watch import Watches
+from autotrain.errors import AutoTrainError
 from autotrain.run_folder import METRICS_FILE, STATE_FILE
 from autotrain.runs import Entry, look_at
 from autotrain.runs.parameters import raw_parameters
@@ -29,6 +31,10 @@ class Feeds:
         self._feeds: dict[int, tuple[float, RunFeed]] = {}
         self._ended: dict[int, tuple[Seen, RunView]] = {}
         self._watches = Watches()
+
+    def start(self) -> None:
+        """Look at all runs once, so that the first who asks for the list has it at once."""
+        threading.Thread(target=self._look_once, name="first look", daemon=True).start()
 
     def run(self, number: int) -> RunFeed:
         """The run with this number, shared.  Raises RunFolderError if there's none, at its first use."""
@@ -81,6 +87,12 @@ class Feeds:
 
     def forget_view(self) -> None:
         """There's none."""
+
+    def _look_once(self) -> None:
+        try:
+            self.all()
+        except AutoTrainError as problem:
+            log.notice(str(problem))
 
     def _view(self, entry: Entry, entries: Sequence[Entry]) -> RunView:
         seen, had = _seen(entry), self._ended.get(entry.id)

@@ -80,12 +80,14 @@ async def _events(feed: RunFeed, wanted: list[str], read: Read) -> AsyncGenerato
         while True:
             changed.clear()
             try:
-                has_ended = await asyncio.to_thread(follower.look)
+                await asyncio.to_thread(follower.look)
             except RunFolderError:
                 return  # it was deleted
             for event in follower.take():
                 yield event
-            if has_ended:
+            if follower.has_more:
+                continue
+            if follower.has_ended:
                 return
             try:
                 await asyncio.wait_for(changed.wait(), _QUIET_SECONDS)
@@ -96,9 +98,13 @@ async def _events(feed: RunFeed, wanted: list[str], read: Read) -> AsyncGenerato
 
 
 class _Follower:
-    """Gathers what is new to one client."""
+    """Gathers what is new to one client, a piece at a time.
+
+    has_more: there's more to be had at once.  has_ended: the run has, and all was had of it.
+    """
 
     def __init__(self, feed: RunFeed, wanted: list[str], read: Read) -> None:
+        self.has_more = self.has_ended = False
         self._feed, self._wanted, self._read = feed, wanted, read
         self._last_state: dict[str, Any] = {}
         self._events: list[bytes] = []
@@ -107,11 +113,12 @@ class _Follower:
         events, self._events = self._events, []
         return iter(events)
 
-    def look(self) -> bool:
-        """Whether the run has ended, and all was had of it; the state is asked first, so that its last words are in."""
+    def look(self) -> None:
+        """The state is asked for first, so that what a run says as it ends isn't missed."""
         self._feed.forget_view()
         view = self._feed.view()
         state = answer_of(view).model_dump()
+        self.has_more = False
         if "metrics" in self._wanted:
             self._look_at_metrics()
         if "log" in self._wanted:
@@ -121,25 +128,20 @@ class _Follower:
         if "state" in self._wanted and still != self._last_state and view.is_live:
             self._add("state", state)
         self._last_state = still
-        if not view.is_live:
+        self.has_ended = not view.is_live
+        if self.has_ended and not self.has_more:
             self._add("end", state)
-        return not view.is_live
 
     def _look_at_metrics(self) -> None:
         file = self._feed.metrics_path()
         position = read_mark(file, self._read.metrics)
-        if position is None:
-            position = self._begin_metrics()
-        while True:
-            news = self._feed.since(position)
-            if news.is_anew:
-                position = self._begin_metrics()
-                continue
-            if not news.rows:
-                return
-            position = news.position
-            self._read = replace(self._read, metrics=mark(file, position))
+        news = self._feed.since(self._begin_metrics() if position is None else position)
+        if news.is_anew:
+            self._begin_metrics()
+        elif news.rows:
+            self._read = replace(self._read, metrics=mark(file, news.position))
             self._add("metrics", {"rows": news.rows})
+        self.has_more |= news.is_anew or bool(news.rows)
 
     def _begin_metrics(self) -> int:
         self._read = replace(self._read, metrics=Read().metrics)
@@ -147,17 +149,15 @@ class _Follower:
         return 0
 
     def _look_at_log(self) -> None:
-        size = self._feed.log_size()
-        if size < self._read.num_lines:
-            self._read = replace(self._read, num_lines=0)
+        size, first = self._feed.log_size(), self._read.num_lines
+        if size < first:
+            self._read, first = replace(self._read, num_lines=0), 0
             self._add("anew", {"stream": "log"})
-        while self._read.num_lines < size:
-            first = self._read.num_lines
-            lines = self._feed.log_lines(first, _NUM_LINES)
-            if not lines:
-                return
+        lines = self._feed.log_lines(first, _NUM_LINES) if first < size else []
+        if lines:
             self._read = replace(self._read, num_lines=first + len(lines))
             self._add("log", {"first": first, "lines": lines})
+            self.has_more = True
 
     def _add(self, kind: str, data: dict[str, Any]) -> None:
         text = json.dumps(data, ensure_ascii=False)
