@@ -160,6 +160,19 @@ def test_a_restart_keeps_the_session(visits: Any, tmp_path: Any):
         assert visit.page.get_by_role("heading", level=1).inner_text() == "Settings"
 
 
+def test_another_password_leads_an_open_page_to_the_login(visits: Any, tmp_path: Any):
+    with serving(tmp_path, "--password", AUTOTRAIN_PASSWORD=PASSWORD) as server:
+        page = visits(server).page
+        page.goto(f"{server.address}/settings")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_function("window.socket && window.socket.connected")
+        server.stop()
+        server.environment["AUTOTRAIN_PASSWORD"] = "another password"
+        server.start()
+        page.wait_for_url("**/login?next=%2Fsettings")
+
+
 # The hub's token.
 
 

@@ -60,6 +60,7 @@ def _token(state: AppState) -> None:
         paragraph(t("settings.token_hint")).classes("at-muted")
         if state.tokens.is_shared:
             paragraph(t("settings.token_visitor", name=visitor().name))
+            ui.link(t("frame.logout"), LOGOUT)
             return
         paragraph(_who(state)).props("id=token-who")
         with Tag("form", class_="at-row").on("submit", js_handler=f"(event) => {_GIVE}"):

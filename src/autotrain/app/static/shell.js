@@ -26,6 +26,16 @@
     const answer = await send("POST", "preferences", choice);
     if (!answer.ok) throw new Error(`preferences: ${answer.status}`);
   };
+  // Who isn't signed in any more (the page was started with another password, or a Space anew) is led to the login.
+  const watch = setInterval(() => {
+    if (!window.socket) return;
+    clearInterval(watch);
+    window.socket.on("connect_error", async () => {
+      const answer = await fetch(`${prefix}/api/version`).catch(() => null);
+      if (answer?.status === 401) location.reload();
+    });
+  }, 500);
+
   window.autotrain = {
     language: (code) => prefer({ language: code }).then(() => location.reload()),
     // theme: light, dark, or "" to follow the system.
