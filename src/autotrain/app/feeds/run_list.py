@@ -27,7 +27,7 @@ class Feeds:
     def __init__(self, is_stopping: Callable[[int], bool] = lambda _: False) -> None:
         self._known = Known()
         self._is_stopping = is_stopping
-        self._lock = threading.Lock()
+        self._lock, self._list_lock = threading.Lock(), threading.Lock()
         self._feeds: dict[int, tuple[float, RunFeed]] = {}
         self._ended: dict[int, tuple[Seen, RunView]] = {}
         self._watches = Watches()
@@ -62,7 +62,10 @@ class Feeds:
 
     def all(self) -> Sequence[RunView]:
         """All runs, the latest first."""
-        entries = self._known.entries()
+        with self._list_lock:  # who comes while others look has what they saw
+            return self._look_at_all(self._known.entries())
+
+    def _look_at_all(self, entries: Sequence[Entry]) -> Sequence[RunView]:
         views = [self._view(entry, entries) for entry in entries]
         if len(self._ended) > len(entries):
             numbers = {entry.id for entry in entries}
