@@ -11,7 +11,7 @@ import torch
 from autotrain.errors import DataError, ModelError
 from autotrain.models.precision import FP32
 from autotrain.output.generate import AnswerSettings, LoadedModel, answer, load_base_beside, load_for_generation
-from autotrain.output.pieces import Pieces
+from autotrain.output.pieces import Pieces, tidy
 from autotrain.output.save import save_result
 from autotrain.output.talk import CUT, STOPPED, Question, Reply, Talker
 
@@ -57,7 +57,7 @@ def all_at_once(talker: Talker, questions: list[Question]) -> list[Reply]:
 
 def alone(loaded: LoadedModel, question: Question) -> str:
     torch.manual_seed(question.seed)
-    return answer(loaded, question.messages, question.settings, of_base=question.of_base).strip()
+    return tidy(answer(loaded, question.messages, question.settings, of_base=question.of_base))
 
 
 @pytest.mark.usefixtures("hand_round")
@@ -151,3 +151,5 @@ def test_pieces_never_break_a_character(base: Path, monkeypatch: pytest.MonkeyPa
     assert "".join(said) == text
     assert "\N{REPLACEMENT CHARACTER}" not in "".join(said)
     assert len(said) > 10
+    cut = Pieces(tokenizer, said.append)
+    assert cut.end(tokenizer("ab 你", add_special_tokens=False)["input_ids"][:-1]) == "ab"  # in the midst of a character

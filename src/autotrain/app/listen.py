@@ -47,9 +47,20 @@ def _bound(host: str, port: int) -> socket.socket | None:
 
 
 class Server(uvicorn.Server):
-    """Serves `application` on a socket until Ctrl-C or SIGTERM, and calls `when_ready` once it answers."""
+    """Serves `application` on a socket until Ctrl-C or SIGTERM.
 
-    def __init__(self, application: Any, bound: socket.socket, prefix: str, when_ready: Callable[[], None]) -> None:
+    when_ready: called once it answers.  when_ending: called before requests that go on are waited for, to end those that
+    would go on for long.
+    """
+
+    def __init__(
+        self,
+        application: Any,
+        bound: socket.socket,
+        prefix: str,
+        when_ready: Callable[[], None],
+        when_ending: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
@@ -61,7 +72,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
         )
-        self._bound, self._when_ready = bound, when_ready
+        self._bound, self._when_ready, self._when_ending = bound, when_ready, when_ending
 
     def run_bound(self) -> None:
         self.run(sockets=[self._bound])
@@ -69,6 +80,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._when_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._when_ending()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -8,6 +8,11 @@ _INTERVAL_SECONDS = 0.04  # a reader sees no difference, and long answers aren't
 _BROKEN = "\N{REPLACEMENT CHARACTER}"  # what the bytes of a character are until the last of them is there
 
 
+def tidy(text: str) -> str:
+    """An answer without the blanks around it, and without the half of a character that it was cut in."""
+    return text.strip().rstrip(_BROKEN).rstrip()
+
+
 class Pieces:
     """Decodes the tokens of one answer and hands on what is new."""
 
@@ -26,7 +31,7 @@ class Pieces:
 
     def end(self, ids: Sequence[int]) -> str:
         """Hand on the rest; returns the whole text."""
-        text = self._decode(ids).strip()
+        text = tidy(self._decode(ids))
         self._hand_on(text)
         return text
 

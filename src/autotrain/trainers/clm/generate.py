@@ -139,16 +139,17 @@ def _write_answers(loaded: Any, settings: Any, request: AnswersRequest, prompts:
 
     from autotrain.output.answers import answer_writer
     from autotrain.output.generate import answer
+    from autotrain.output.pieces import tidy
 
     write, progress = answer_writer(file, len(prompts)), _Progress(len(prompts), file)
     for number, prompt in enumerate(prompts):
         turns = _with_system(prompt, request.system) if loaded.is_chat else prompt
         try:
             torch.manual_seed(request.seed + number)
-            line = {"prompt": prompt, "answer": answer(loaded, turns, settings).strip()}
+            line = {"prompt": prompt, "answer": tidy(answer(loaded, turns, settings))}
             if request.base:
                 torch.manual_seed(request.seed + number)
-                line["base_answer"] = answer(loaded, turns, settings, of_base=True).strip()
+                line["base_answer"] = tidy(answer(loaded, turns, settings, of_base=True))
         except KeyboardInterrupt as error:
             raise Interrupted(f"interrupted; {number} of {len(prompts)} answers were written", signal.SIGINT) from error
         write(line)
