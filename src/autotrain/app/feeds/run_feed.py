@@ -30,7 +30,9 @@ Watcher = Callable[[], None]
 
 
 class RunFeed:
-    """See the package.  Every method raises RunFolderError once the run is no longer in the registry."""
+    """See the package.  Every method raises NoSuchRun once the run is no longer in the registry."""
+
+    pause_seconds = 0.0
 
     def __init__(self, number: int, known: Known, is_stopping: Callable[[int], bool], watch: Callable[..., Watcher]) -> None:
         """watch: of Feeds."""

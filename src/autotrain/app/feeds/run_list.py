@@ -24,6 +24,8 @@ Seen = tuple[object, ...]
 class Feeds:
     """See the package.  is_stopping: whether a run was told to stop."""
 
+    pause_seconds = 0.7
+
     def __init__(self, is_stopping: Callable[[int], bool] = lambda _: False) -> None:
         self._known = Known()
         self._is_stopping = is_stopping
@@ -73,7 +75,7 @@ class Feeds:
         return views
 
     def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` in the running event loop when any run changed, at most once a second; returns what ends that."""
+        """Call `callback` in the running event loop when any run changed, about once a second; returns what ends that."""
         return self._watches.watch(self, callback)
 
     def close(self) -> None:

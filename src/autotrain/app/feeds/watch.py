@@ -8,13 +8,18 @@ from typing import Protocol
 
 from autotrain.errors import AutoTrainError
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.25
 
 Callback = Callable[[], None]
 
 
 class Watched(Protocol):
-    """Something that changes.  signature: differs when it did.  forget_view: called then."""
+    """Something that changes.  signature: differs when it did.  forget_view: called then.
+
+    pause_seconds: between two looks.
+    """
+
+    pause_seconds: float
 
     def signature(self) -> tuple[object, ...]: ...
 
@@ -53,20 +58,26 @@ class Watches:
 
     async def _poll(self) -> None:
         """As long as anybody watches.  Looks are taken in a thread, and callbacks called in the loop."""
-        last: dict[Watched, tuple[object, ...]] = {}
+        last: dict[Watched, tuple[float, tuple[object, ...]]] = {}
         while self._callbacks:
             started = time.monotonic()
             for what in list(self._callbacks):
+                looked, before = last.get(what, (0.0, ()))
+                if started - looked < what.pause_seconds:
+                    continue
                 signature = await _look(what)
                 # At the first look too: something may have changed since whoever watches looked himself.
-                if last.get(what) != signature:
-                    what.forget_view()
-                    for callback in list(self._callbacks.get(what, ())):
-                        # So that one that fails is reported, and the others are called all the same.
-                        asyncio.get_running_loop().call_soon(callback)
-                last[what] = signature
-            last = {what: signature for what, signature in last.items() if what in self._callbacks}
+                if before != signature:
+                    self._tell(what)
+                last[what] = (started, signature)
+            last = {what: seen for what, seen in last.items() if what in self._callbacks}
             await asyncio.sleep(max(0.05, _POLL_SECONDS - (time.monotonic() - started)))
+
+    def _tell(self, what: Watched) -> None:
+        what.forget_view()
+        for callback in list(self._callbacks.get(what, ())):
+            # So that one that fails is reported, and the others are called all the same.
+            asyncio.get_running_loop().call_soon(callback)
 
 
 async def _look(what: Watched) -> tuple[object, ...]:
