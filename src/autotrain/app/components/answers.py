@@ -2,8 +2,10 @@
 
 from nicegui import ui
 
-from autotrain.app.components.text import paragraph
+from autotrain.app.components.text import heading, paragraph
 from autotrain.app.words import t
+
+_MAX_SHOWN = 400  # characters of a question that is shown at once
 
 
 def said(who: str, text: str, *, is_ours: bool = False) -> None:
@@ -11,3 +13,15 @@ def said(who: str, text: str, *, is_ours: bool = False) -> None:
     with ui.element("div").classes("at-answer").classes("at-answer-ours" if is_ours else ""):
         paragraph(who).classes("at-muted at-small")
         paragraph(text or t("run.no_answer")).classes("at-said").classes("" if text else "at-muted")
+
+
+def question(text: str) -> None:
+    """What was asked; of a long one the beginning, and the rest behind it."""
+    if len(text) <= _MAX_SHOWN:
+        heading(text, level=3).classes("at-said")
+        return
+    heading(text[:_MAX_SHOWN] + " …", level=3).classes("at-said")
+    with ui.element("details"):
+        with ui.element("summary").classes("at-muted"):
+            ui.label(t("run.whole_question")).style("display: inline")
+        paragraph(text).classes("at-said")

@@ -38,12 +38,10 @@ class LivePlot(Element, component="live_plot.js", esm={"nicegui-echart": str(_EC
         self._props["panels"] = [asdict(panel) for panel in panels]
         self.update()
 
-    def renew(self, run: int) -> None:
-        """What was read of `run` is no longer so."""
-        self.run_method("push", run, 1, 0, {})
-
     def push(self, run: int, before: int, after: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """rows: of the metrics of `run`, between these two positions.  One that missed something loads it all anew."""
+        """rows: of the metrics of `run`, between these two positions.  A browser that misses something reads it all anew, as
+        one does to which `after` comes before `before`.
+        """
         series: dict[str, list[list[Any]]] = {}
         wanted = {line["metric"] for panel in self._props["panels"] for line in panel["lines"]}
         for row in rows:

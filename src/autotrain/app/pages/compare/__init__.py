@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nicegui import ui
 
-from autotrain.app.components.curves import Curves
-from autotrain.app.components.live import follow
+from autotrain.app.components.curves import Curves, News
+from autotrain.app.components.live import Follower
 from autotrain.app.components.panels import panels_of_several
 from autotrain.app.components.parts import add_looks
 from autotrain.app.components.text import heading, paragraph
 from autotrain.app.feeds import RunFeed, RunView
 from autotrain.app.pages.compare.answers import Answers
 from autotrain.app.pages.compare.parameters import Parameters
-from autotrain.app.pages.compare.results import Results
+from autotrain.app.pages.compare.results import Result, Results
 from autotrain.app.pages.frame import frame, page
 from autotrain.app.state import AppState
 from autotrain.app.words import t
 from autotrain.errors import RunFolderError
+
+Row = dict[str, Any]
 
 FEWEST, MOST = 2, 6
 _CSS = Path(__file__).with_name("compare.css")
@@ -54,6 +57,7 @@ class _Comparison:
     """The parts of the page, and what each does when a run goes on."""
 
     def __init__(self, feeds: Mapping[int, RunFeed], views: Mapping[int, RunView]) -> None:
+        self._feeds = feeds
         names = {number: name_of(view, views) for number, view in views.items()}
         paragraph(t("compare.hint")).classes("at-muted")
         with ui.element("section").classes("at-card"):
@@ -66,14 +70,19 @@ class _Comparison:
         key = "-".join(str(number) for number in feeds)
         self._curves = Curves(feeds, lambda metrics: panels_of_several(names, metrics), f"compare-{key}")
         heading(t("compare.answers"))
-        self._answers = Answers(feeds, names)
-        for number, feed in feeds.items():
-            follow(feed.watch, lambda number=number: self._changed(number), lambda: None)
+        self._answers = Answers(names)
+        Follower(self._read, self._show, lambda: None).watch(*(feed.watch for feed in feeds.values()))
 
-    def _changed(self, number: int) -> None:
-        self._results.refresh(number)
-        self._curves.refresh(number)
-        self._answers.refresh()
+    def _read(self) -> tuple[dict[int, Result], News, dict[int, list[Row]]]:
+        """In any thread."""
+        samples = {number: feed.samples() for number, feed in self._feeds.items()}
+        return self._results.read(), self._curves.read(), samples
+
+    def _show(self, found: tuple[dict[int, Result], News, dict[int, list[Row]]]) -> None:
+        results, curves, samples = found
+        self._results.show(results)
+        self._curves.show(curves)
+        self._answers.show(samples)
 
 
 def name_of(view: RunView, views: Mapping[int, RunView]) -> str:

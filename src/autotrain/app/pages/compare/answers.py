@@ -5,9 +5,8 @@ from typing import Any
 
 from nicegui import ui
 
-from autotrain.app.components.answers import said
-from autotrain.app.components.text import heading, paragraph
-from autotrain.app.feeds import RunFeed
+from autotrain.app.components.answers import question, said
+from autotrain.app.components.text import paragraph
 from autotrain.app.words import t
 from autotrain.app.words.format import number
 
@@ -17,14 +16,14 @@ Row = Mapping[str, Any]
 class Answers:
     """A card for each question, with a column for each run that was asked it."""
 
-    def __init__(self, feeds: Mapping[int, RunFeed], names: Mapping[int, str]) -> None:
-        self._feeds, self._names = feeds, names
+    def __init__(self, names: Mapping[int, str]) -> None:
+        self._names = names
         self._shown: dict[str, dict[int, Row]] | None = None
         self._place = ui.element("div").classes("at-column")
-        self.refresh()
 
-    def refresh(self) -> None:
-        questions = latest_answers({run: feed.samples() for run, feed in self._feeds.items()})
+    def show(self, samples: Mapping[int, list[dict[str, Any]]]) -> None:
+        """samples: of each run."""
+        questions = latest_answers(samples)
         if questions == self._shown:
             return
         self._shown = questions
@@ -32,12 +31,12 @@ class Answers:
         with self._place:
             if not questions:
                 paragraph(t("run.no_samples")).classes("at-muted")
-            for question, answers in questions.items():
-                self._card(question, answers)
+            for asked, answers in questions.items():
+                self._card(asked, answers)
 
-    def _card(self, question: str, answers: Mapping[int, Row]) -> None:
+    def _card(self, asked: str, answers: Mapping[int, Row]) -> None:
         with ui.element("article").classes("at-card"):
-            heading(question, level=3).classes("at-said")
+            question(asked)
             with ui.element("div").classes("at-grid"):
                 for run, row in answers.items():
                     said(

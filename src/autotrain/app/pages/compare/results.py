@@ -1,20 +1,29 @@
 """What came out of each run so far."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from nicegui import ui
 
 from autotrain.app.components.panels import ACCURACY, EVAL
 from autotrain.app.components.stage import restage, stage_chip
-from autotrain.app.feeds import RunFeed
+from autotrain.app.feeds import RunFeed, RunView
 from autotrain.app.words import t
 from autotrain.app.words.format import duration, number
 
 _ROWS = ("steps", "loss", "eval_loss", "accuracy", "time")
 
 
+@dataclass(frozen=True)
+class Result:
+    """values: of metrics, in the order in which they were logged, thinned."""
+
+    view: RunView
+    values: Mapping[str, list[float]]
+
+
 class Results:
-    """A column a run; `refresh` changes its cells.  What no run has isn't shown."""
+    """A column a run; `show` changes its cells.  What no run has isn't shown."""
 
     def __init__(self, feeds: Mapping[int, RunFeed], names: Mapping[int, str]) -> None:
         self._feeds = feeds
@@ -34,8 +43,6 @@ class Results:
             with ui.element("tbody"):
                 for row in _ROWS:
                     self._row(row)
-        for run in feeds:
-            self.refresh(run)
 
     def _header(self, run: int, name: str, others: Sequence[int]) -> None:
         ui.link(name, f"/run/{run}")
@@ -55,22 +62,33 @@ class Results:
                 with ui.element("td"):
                     self._cells[row, run] = ui.label()
 
-    def refresh(self, run: int) -> None:
-        feed = self._feeds[run]
-        view = feed.view()
-        restage(self._chips[run], view.stage)
-        history = feed.history((EVAL + "loss", ACCURACY, EVAL + ACCURACY, "seconds"))
-        values = {name: [value for _, value in points] for name, points in history.items()}
-        accuracies = values[EVAL + ACCURACY] or values[ACCURACY]
-        seconds = values["seconds"]
-        shown = {
-            "steps": t("run.steps", step=number(view.step), total=number(view.total_steps)) if view.total_steps else "–",
-            "loss": "–" if view.last_loss is None else number(view.last_loss),
-            "eval_loss": number(min(values[EVAL + "loss"])) if values[EVAL + "loss"] else "–",
-            "accuracy": f"{100 * accuracies[-1]:.1f} %" if accuracies else "–",
-            "time": duration(seconds[-1]) if seconds else "–",
-        }
-        for row, text in shown.items():
-            self._cells[row, run].text = text
+    def read(self) -> dict[int, Result]:
+        """In any thread."""
+        return {run: Result(feed.view(), _values(feed)) for run, feed in self._feeds.items()}
+
+    def show(self, results: Mapping[int, Result]) -> None:
+        for run, result in results.items():
+            restage(self._chips[run], result.view.stage)
+            for row, text in cells_of(result).items():
+                self._cells[row, run].text = text
         for row, line in self._lines.items():
-            line.visible = any(self._cells[row, one].text not in ("", "–") for one in self._feeds)
+            line.visible = any(self._cells[row, run].text not in ("", "–") for run in self._feeds)
+
+
+def _values(feed: RunFeed) -> dict[str, list[float]]:
+    history = feed.history((EVAL + "loss", ACCURACY, EVAL + ACCURACY, "seconds"))
+    return {name: [point[1] for point in points] for name, points in history.items()}
+
+
+def cells_of(result: Result) -> dict[str, str]:
+    """What the table says of a run."""
+    view, values = result.view, result.values
+    losses, seconds = values[EVAL + "loss"], values["seconds"]
+    accuracies = values[EVAL + ACCURACY] or values[ACCURACY]
+    return {
+        "steps": t("run.steps", step=number(view.step), total=number(view.total_steps)) if view.total_steps else "–",
+        "loss": "–" if view.last_loss is None else number(view.last_loss),
+        "eval_loss": number(min(losses)) if losses else "–",
+        "accuracy": f"{100 * accuracies[-1]:.1f} %" if accuracies else "–",
+        "time": duration(seconds[-1]) if seconds else "–",
+    }

@@ -1,6 +1,7 @@
 """What of the data wasn't trained on, and why."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nicegui import ui
@@ -14,41 +15,53 @@ from autotrain.app.words.format import number
 _ROWS_A_PAGE = 25
 
 
+@dataclass(frozen=True)
+class LeftOutPage:
+    """data: of run.json, by split; {} before it is written.  total: of all rows."""
+
+    offset: int
+    total: int
+    rows: Sequence[Mapping[str, Any]]
+    data: Mapping[str, Any]
+
+
 class LeftOut:
     """Sums by reason, and the rows, a page at a time."""
 
-    def __init__(self, feed: RunFeed, named: Callable[[str], str]) -> None:
-        """named: the user's name for a file."""
-        self._feed, self._named = feed, named
+    def __init__(self, feed: RunFeed, named: Callable[[str], str], refresh: Callable[[], None]) -> None:
+        """named: the user's name for a file.  refresh: asks for `read` and `show`."""
+        self._feed, self._named, self._refresh = feed, named, refresh
         self._offset = 0
-        self._drawn: tuple[int, bool] = (-1, False)
+        self._read: tuple[object, LeftOutPage] = (None, LeftOutPage(0, 0, (), {}))
+        self._shown: LeftOutPage | None = None
         self._sums = ui.element("div").classes("at-column")
         self._table = ui.element("div").classes("at-column")
-        self.refresh()
 
-    def refresh(self) -> None:
-        """Draws only if there are other rows than before."""
-        total = self._feed.left_out(0, 0).total
-        facts = self._feed.facts()
-        if (total, bool(facts)) == self._drawn:
+    def read(self, stage: str) -> LeftOutPage:
+        """In any thread.  The worker writes the rows once, as it begins: only another stage may have others."""
+        has_begun = bool(self._read[1].data)
+        asked = (stage, self._offset)
+        if asked != self._read[0] or not has_begun:
+            page, data = self._feed.left_out(self._offset, _ROWS_A_PAGE), self._feed.facts().get("data") or {}
+            self._read = (asked, LeftOutPage(self._offset, page.total, page.rows, data))
+        return self._read[1]
+
+    def show(self, found: LeftOutPage) -> None:
+        if found == self._shown:
             return
-        self._drawn = (total, bool(facts))
+        self._shown = found
         self._sums.clear()
         with self._sums:
-            _sums(facts.get("data") or {}, total)
-        self._draw()
-
-    def _draw(self) -> None:
-        page = self._feed.left_out(self._offset, _ROWS_A_PAGE)
+            _sums(found.data, found.total)
         self._table.clear()
-        if not page.rows:
+        if not found.rows:
             return
         with self._table:
             with table(t("run.tab_left_out"), [t(f"run.row_{name}") for name in ("where", "what", "why")]):
-                for line in page.rows:
+                for line in found.rows:
                     row(_cells(line, self._named))
-            if page.total > _ROWS_A_PAGE:
-                self._pages(page.total)
+            if found.total > _ROWS_A_PAGE:
+                self._pages(found.total)
 
     def _pages(self, total: int) -> None:
         with ui.element("div").classes("at-row"):
@@ -61,7 +74,7 @@ class LeftOut:
 
     def _turn(self, by: int) -> None:
         self._offset = max(0, self._offset + by)
-        self._draw()
+        self._refresh()
 
 
 def _sums(data: Mapping[str, Any], total: int) -> None:

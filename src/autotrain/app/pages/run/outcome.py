@@ -7,15 +7,14 @@ from nicegui import ui
 
 from autotrain.app.components.panels import ACCURACY, EVAL
 from autotrain.app.components.text import heading, paragraph
-from autotrain.app.feeds import RunFeed, RunView
 from autotrain.app.words import t
 from autotrain.app.words.format import number
 
 
-def outcome_card(feed: RunFeed, view: RunView) -> None:
-    """Nothing for a run that hasn't finished."""
-    results = feed.facts().get("results")
-    if view.stage != "finished" or not isinstance(results, Mapping):
+def outcome_card(stage: str, facts: Mapping[str, Any]) -> None:
+    """Nothing for a run that hasn't finished.  facts: run.json."""
+    results = facts.get("results")
+    if stage != "finished" or not isinstance(results, Mapping):
         return
     sentences = [verdict(results), *pairs(results)]
     with ui.element("section").classes("at-card at-outcome").classes("" if is_better(results) else "at-outcome-doubtful"):

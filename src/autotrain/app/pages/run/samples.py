@@ -1,13 +1,12 @@
 """Sample answers, as they change over the run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
 
-from autotrain.app.components.answers import said
-from autotrain.app.components.text import heading, paragraph
-from autotrain.app.feeds import RunFeed
+from autotrain.app.components.answers import question, said
+from autotrain.app.components.text import paragraph
 from autotrain.app.words import t
 from autotrain.app.words.format import number
 
@@ -17,9 +16,8 @@ Row = Mapping[str, Any]
 class Samples:
     """A slider over the validations, and the answers of the one that it stands at."""
 
-    def __init__(self, feed: RunFeed) -> None:
-        self._feed = feed
-        self._rows: list[Row] = []
+    def __init__(self) -> None:
+        self._rows: list[Row] | None = None
         self._steps: list[int] = []
         self._follows = True
         self._hint = paragraph(t("run.samples_hint")).classes("at-muted")
@@ -30,12 +28,12 @@ class Samples:
             )
             self._later = ui.button("→", on_click=lambda: self._move(1)).props(f'outline aria-label="{t("run.later")}"')
             self._where = ui.label().props("role=status")
+        self._tools.visible = False
         self._answers = ui.element("div").classes("at-column")
-        self.refresh()
 
-    def refresh(self) -> None:
-        rows = self._feed.samples()
-        if rows == self._rows and rows:
+    def show(self, rows: Sequence[Row]) -> None:
+        """rows: of samples.jsonl, all."""
+        if rows == self._rows:
             return
         self._rows = list(rows)
         self._steps = sorted({row["step"] for row in rows})
@@ -67,7 +65,7 @@ class Samples:
                 return
             step = self._steps[at]
             self._where.text = t("run.samples_step", step=number(step), at=at + 1, of=len(self._steps))
-            for row in (row for row in self._rows if row["step"] == step):
+            for row in (row for row in self._rows or () if row["step"] == step):
                 answer_card(row, step, self._first_answer(row, step))
 
     def _first_answer(self, row: Row, step: int) -> str | None:
@@ -75,12 +73,13 @@ class Samples:
         first = self._steps[0]
         if first == step:
             return None
-        return next((one["answer"] for one in self._rows if one["step"] == first and one["prompt"] == row["prompt"]), None)
+        before = (one for one in self._rows or () if one["step"] == first and one["prompt"] == row["prompt"])
+        return next((one["answer"] for one in before), None)
 
 
 def answer_card(row: Row, step: int, first: str | None) -> None:
     with ui.element("article").classes("at-card"):
-        heading(row["prompt"], level=3).classes("at-said")
+        question(row["prompt"])
         with ui.element("div").classes("at-grid"):
             if first is not None:
                 said(t("run.before"), first)

@@ -52,6 +52,13 @@ def place_of(backend: str) -> str:
     return t("run.here") if backend.startswith("local") else backend
 
 
+def short_line_of(view: RunView) -> str:
+    """What the word for its stage doesn't say, for the list."""
+    if view.stage in ("starting", "finishing", "finished"):
+        return ""
+    return t("run.place_in_queue", place=view.position_in_queue) if view.stage == "waiting" else line_of(view)
+
+
 def line_of(view: RunView) -> str:
     """What happens now, in a sentence."""
     steps = t("run.steps", step=number(view.step), total=number(view.total_steps)) if view.total_steps else ""

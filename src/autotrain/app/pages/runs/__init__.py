@@ -1,13 +1,14 @@
 """All runs: found, noted, deleted, picked to be compared."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 from nicegui import ui
 
 from autotrain.app.components.confirm import Confirm
-from autotrain.app.components.live import follow
+from autotrain.app.components.live import Follower
 from autotrain.app.components.parts import add_looks
 from autotrain.app.components.stage import GROUPS
 from autotrain.app.components.text import heading, paragraph
@@ -36,6 +37,15 @@ def register(state: AppState) -> None:
         page(path)(runs_page)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """total: how many runs fit, on all pages."""
+
+    first: int
+    total: int
+    views: list[RunView]
+
+
 class RunsPage:
     """What is looked for, which part of it is shown, and what was picked; all of it is in the page's address."""
 
@@ -59,8 +69,9 @@ class RunsPage:
             self._back = ui.button(t("runs.previous"), on_click=lambda: self._turn(-ROWS_A_PAGE)).props("outline")
             self._where = ui.label().props("role=status")
             self._on = ui.button(t("runs.next"), on_click=lambda: self._turn(ROWS_A_PAGE)).props("outline")
-        self.refresh()
-        follow(state.feeds.watch, self.refresh, self.refresh)
+        self._pages.visible = False
+        self._show_picked()
+        self._follower = Follower(self._read, self._show, lambda: None).watch(state.feeds.watch)
 
     def _tools(self) -> None:
         options = {"": t("runs.all")} | {group: t(f"runs.group_{group}") for group in GROUPS}
@@ -78,21 +89,27 @@ class RunsPage:
 
     # What is shown
 
-    def refresh(self) -> None:
-        total, views = self._list()
-        if not views and self._first:
-            self._first = max(0, (total - 1) // ROWS_A_PAGE * ROWS_A_PAGE)
-            total, views = self._list()
+    def _read(self) -> _Found:
+        """In any thread."""
+        first = self._first
+        total, views = self._list(first)
+        if not views and first:
+            first = max(0, (total - 1) // ROWS_A_PAGE * ROWS_A_PAGE)
+            total, views = self._list(first)
+        return _Found(first, total, views)
+
+    def _list(self, first: int) -> tuple[int, list[RunView]]:
+        return self._state.feeds.list(self._query, GROUPS.get(self._group, ()), first, ROWS_A_PAGE)
+
+    def _show(self, found: _Found) -> None:
+        self._first, views = found.first, found.views
         if views and [view.number for view in views] == list(self._rows):
             for view in views:
                 self._rows[view.number].show(view)
         else:
             self._draw(views)
-        self._show_place(total, len(views))
+        self._show_place(found.total, len(views))
         self._show_picked()
-
-    def _list(self) -> tuple[int, list[RunView]]:
-        return self._state.feeds.list(self._query, GROUPS.get(self._group, ()), self._first, ROWS_A_PAGE)
 
     def _draw(self, views: list[RunView]) -> None:
         self._rows = {}
@@ -150,7 +167,7 @@ class RunsPage:
 
     def _changed(self) -> None:
         self._remember()
-        self.refresh()
+        self._follower.refresh()
 
     def _remember(self) -> None:
         """In the page's address: the same is there after a reload."""
@@ -194,4 +211,4 @@ class RunsPage:
             ui.notify(str(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
             return
         self._pick(self._to_remove, False)
-        self.refresh()
+        self._follower.refresh()

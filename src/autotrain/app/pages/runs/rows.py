@@ -6,7 +6,7 @@ from nicegui import ui
 
 from autotrain.app.components.stage import restage, stage_chip
 from autotrain.app.feeds import RunView
-from autotrain.app.pages.run.status import line_of, method_of, place_of
+from autotrain.app.pages.run.status import method_of, place_of, short_line_of
 from autotrain.app.words import t
 from autotrain.app.words.format import moment, number
 
@@ -53,7 +53,7 @@ class RunRow:
         self._view = view
         restage(self._chip, view.stage)
         self._notes.text, self._notes.visible = view.notes, bool(view.notes)
-        self._line.text = "" if view.stage in ("starting", "finishing", "finished") else line_of(view)
+        self._line.text = short_line_of(view)
         self._bar.visible = view.is_live and view.total_steps > 0
         self._bar.value = round(view.step / view.total_steps, 4) if view.total_steps else 0
         self._loss.text = "–" if view.last_loss is None else number(view.last_loss)

@@ -107,5 +107,7 @@ WORDS = MappingProxyType(
         "run.checkpoint_size": "Size",
         "run.as_config": "As a config file",
         "run.as_command": "As a command",
+        "run.place_in_queue": "Number {place} in the queue",
+        "run.whole_question": "The whole question",
     }
 )

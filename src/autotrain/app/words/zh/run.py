@@ -107,5 +107,7 @@ WORDS = MappingProxyType(
         "run.checkpoint_size": "大小",
         "run.as_config": "写成配置文件",
         "run.as_command": "写成命令",
+        "run.place_in_queue": "队列第 {place} 位",
+        "run.whole_question": "完整的问题",
     }
 )
