@@ -113,6 +113,15 @@ def test_an_adapter_is_merged_and_its_record_says_so(api: TestClient, state: App
     assert "PeftModel" not in (folder / "README.md").read_text()
 
 
+def test_merging_without_memory_for_it_is_refused(
+    api: TestClient, state: AppState, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = make_run(state.workspace.root, "my-run", tiny_model)
+    monkeypatch.setattr("autotrain.app.talks.talks.free_bytes", lambda: 10_000_000)
+    answer = api.post(f"/api/runs/{number}/merge")
+    assert (answer.status_code, "enough memory" in answer.json()["detail"]) == (409, True)
+
+
 def test_pushing_without_a_token_or_to_a_bad_name_is_refused(
     api: TestClient, state: AppState, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from autotrain.app.feeds import RunView
 from autotrain.app.results.archive import archive, check_inside
 from autotrain.app.results.errand import MERGE, PUSH, RUNNING, Errand
 from autotrain.app.talks import Subject, Talks, subject_of
+from autotrain.app.talks.memory import merge_bytes
 from autotrain.app.tokens import Tokens
 from autotrain.app.words import t
 from autotrain.errors import ConfigError, HubError, RunFolderError
@@ -81,6 +82,7 @@ class Results:
         if not subject.adapter:
             raise RunFolderError(t("after.merged_already"))
         self._talks.put_away(subject.name)
+        self._talks.make_room(merge_bytes(subject), subject)
         request = {"adapter_path": subject.name, "output_folder": subject.name}
         command = ["-P", "-m", "autotrain.trainers.clm", "generate", "merge", json.dumps(request)]
         return self._begin(view, MERGE, command, Path(subject.name).parent)

@@ -26,6 +26,11 @@ def base_bytes(subject: Subject) -> int:
     return int(weight_bytes(subject.base) * _LOAD_FACTOR)
 
 
+def merge_bytes(subject: Subject) -> int:
+    """What merging takes: the model, and what was merged read back to be compared."""
+    return _PROCESS_BYTES + 2 * int(weight_bytes(subject.source) * _LOAD_FACTOR)
+
+
 def weight_bytes(source: ModelSource) -> int:
     folder = Path(source.path)
     if source.gguf_file:

@@ -14,6 +14,7 @@ KINDS = (
     "memory",
     "killed",
     "crashed",
+    "put_away",
     "busy",
     "failed",
     "writes",

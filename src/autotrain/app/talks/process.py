@@ -82,7 +82,7 @@ class ModelProcess:
     def close(self) -> None:
         """End it at once."""
         self._is_closed = True
-        self._end(TalkProblem("crashed", reason="it was put away"))
+        self._end(TalkProblem("put_away"))
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()

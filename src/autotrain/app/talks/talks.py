@@ -83,19 +83,19 @@ class Talks:
             self.put_away(subject.name)
             found = None
         if found is None:
-            self._make_room(needed_bytes(subject, with_base=with_base), subject)
+            self.make_room(needed_bytes(subject, with_base=with_base), subject)
             found = (subject, stamp, ModelProcess(subject.name, self._tokens.current()))
             self._models[subject.name] = found
             self._watch()
         elif with_base and not found[2].has_base:
-            self._make_room(base_bytes(subject), subject)
+            self.make_room(base_bytes(subject), subject)
         found[2].has_base |= with_base
         if found[2].num_asked >= _MOST_AT_ONCE:
             raise TalkProblem("busy", name=subject.label)
         found[2].last_used = monotonic()
         return found[2]
 
-    def _make_room(self, needed: int, subject: Subject) -> None:
+    def make_room(self, needed: int, subject: Subject) -> None:
         """Put away who wasn't asked for longest, until there is room.  What they held counts as free."""
         free = free_bytes()
         if free is None:

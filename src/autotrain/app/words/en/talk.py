@@ -11,6 +11,7 @@ WORDS = MappingProxyType(
         "talk.memory": "There isn't enough memory for “{name}”: it needs about {needed} GB, and {free} GB are free. Close other programs, or wait until a training run has ended.",
         "talk.killed": "The system ended the model's process, most likely because memory ran out. Close other programs, and ask again.",
         "talk.crashed": "The model's process ended without being asked to. Ask again to start it anew. It last said: {reason}",
+        "talk.put_away": "The model was put away in the meantime, to give its memory back or because its files changed. Ask again to load it anew.",
         "talk.busy": "Too many questions at once for “{name}”. Wait until some of them are answered.",
         "talk.failed": "That didn't work: {reason}",
         "talk.writes": "“{name}” writes answers and gives no scores. Scores come from reward models.",

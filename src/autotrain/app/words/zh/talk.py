@@ -11,6 +11,7 @@ WORDS = MappingProxyType(
         "talk.memory": "内存不够运行“{name}”：大约需要 {needed} GB，现在只有 {free} GB 可用。请关闭其他程序，或等训练结束后再试。",
         "talk.killed": "系统结束了模型的进程，多半是因为内存不足。请关闭其他程序，然后再问一次。",
         "talk.crashed": "模型的进程意外结束了。再问一次会重新启动它。它最后说：{reason}",
+        "talk.put_away": "模型已被收起，以便释放内存，或者因为它的文件有了变化。再问一次会重新载入。",
         "talk.busy": "同时向“{name}”提的问题太多了。请等其中一些回答完。",
         "talk.failed": "没有成功：{reason}",
         "talk.writes": "“{name}”只写回答，不打分。打分要用奖励模型。",
