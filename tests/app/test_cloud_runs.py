@@ -115,3 +115,14 @@ def test_without_a_token_the_answer_says_what_to_do(api: TestClient):
     answer = api.post("/api/create_project", json=asked("run"))
     assert answer.status_code == 502 and "token" in answer.json()["detail"] and not answer.json()["success"]
     assert api.get("/api/runs/1").json()["stage"] == "failed"
+
+
+def test_a_run_in_the_cloud_that_was_stopped_goes_on_there(created: str, hub: HubDouble, api: TestClient):
+    space = hub.spaces[created]
+    space.set_stage("RUNNING")
+    api.post("/api/runs/1/stop")
+    wait(lambda: not api.get("/api/runs/1").json()["is_live"])
+    number = api.post("/api/runs/1/resume").json()["number"]
+    wait(lambda: api.get(f"/api/runs/{number}").json()["url"])
+    assert space.environment()["AUTOTRAIN_RESUME"] and space.secrets["HF_TOKEN"] == NILS
+    assert api.get("/api/runs").json()["total"] == 1

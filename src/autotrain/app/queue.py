@@ -139,7 +139,7 @@ class Queue:
 
         Raises UserErrors.
         """
-        return await asyncio.to_thread(self._resume, number, token or self._token())
+        return await asyncio.to_thread(self._resume, number, token or self.token_for(number))
 
     async def remove(self, number: int, *, with_folder: bool) -> None:
         """Take a run out of the list.  with_folder: and delete its folder with model and checkpoints, or what it left in the

@@ -123,16 +123,17 @@ def register_cloud(name: str, backend: str, job_id: str, repo_id: str, url: str,
     parameters: as `params.to_json()`, so that it can be resumed.  A job has one entry, and a repo none of earlier jobs that
     are known to have ended.  Never fails a run: None with a notice.
     """
-    # One of the queue keeps its number, and the job's earlier entry goes.
+    # One of the queue keeps its number and its place, and the job's earlier entry goes.
     queued = "queue = 'launching' and pid = ? and name = ? and backend = ?"
     mine = (os.getpid(), name, backend)
     _change(f"delete from runs where job_id = ? and exists (select 1 from runs where {queued})", (job_id, *mine))
-    _change(f"update runs set job_id = ?, queue = null where {queued}", (job_id, *mine))
+    _change(f"update runs set job_id = ? where {queued}", (job_id, *mine))
     values = (name, str(Path(name).absolute()), time.time(), backend, repo_id, url, parameters, job_id)
     number = _note(
         (
-            "update runs set name = ?, folder = ?, started = ?, backend = ?, repo_id = ?, url = ?, parameters = ?, "
-            "stage = null, detail = null, step = null, total_steps = null, loss = null where job_id = ? returning id",
+            "update runs set name = ?, folder = case when queue is null then ? else folder end, started = ?, backend = ?, "
+            "repo_id = ?, url = ?, parameters = ?, queue = null, stage = null, detail = null, step = null, "
+            "total_steps = null, loss = null where job_id = ? returning id",
             values,
         ),
         (

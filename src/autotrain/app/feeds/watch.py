@@ -81,8 +81,8 @@ class Watches:
 
 
 async def _look(what: Watched) -> tuple[object, ...]:
-    """A signature; of what is gone, that it is."""
+    """A signature; of what can't be looked at, why."""
     try:
         return await asyncio.to_thread(what.signature)
-    except AutoTrainError as problem:
+    except (AutoTrainError, OSError) as problem:
         return (str(problem),)
