@@ -14,6 +14,7 @@ import pytest
 
 from autotrain.app.rest.events import Read, read_id
 from autotrain.app.settings import Settings
+from autotrain.app.state import AppState
 from autotrain.runs import register
 
 DEAD = 2**22 - 3
@@ -163,3 +164,14 @@ def test_an_id_that_is_none_of_ours_is_the_beginning(served: str, number: int, f
     for said in ("7", "x.y", "12-zz.5", "-.-", "9" * 40):
         assert steps(list(events(served, number, said, "metrics"))) == [1, 2]
     assert read_id("120-0a0b0c0d.17") == Read("120-0a0b0c0d", 17)
+
+
+def test_a_stream_ends_when_the_server_does(served: str, number: int, state: AppState):
+    found: list[Event] = []
+    thread = threading.Thread(target=lambda: found.extend(events(served, number)))
+    thread.start()
+    time.sleep(1)
+    assert thread.is_alive()
+    state.end_streams()  # as the server does it, in its loop; here from beside it
+    thread.join(30)
+    assert not thread.is_alive() and [one.kind for one in found] == ["state"]

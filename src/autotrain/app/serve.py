@@ -36,7 +36,7 @@ def serve(settings: Settings, *, may_move: bool) -> None:
 
     with listening(settings.host, settings.port, may_move=may_move) as (bound, port):
         state = build_state(settings)
-        Server(build(state), bound, settings.prefix, lambda: greet(state, port), state.talks.close).run_bound()
+        Server(build(state), bound, settings.prefix, lambda: greet(state, port), state.end_streams).run_bound()
 
 
 def greet(state: AppState, port: int) -> None:

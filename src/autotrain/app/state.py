@@ -35,6 +35,11 @@ class AppState:
         self.feeds.start()
         self.previews.start()
 
+    def end_streams(self) -> None:
+        """End the requests that would go on for long, before the server waits for those that are left."""
+        self.talks.close()
+        self.feeds.close()
+
     def close(self) -> None:
         """End it, when serving ends."""
         self.queue.close()

@@ -12,6 +12,7 @@ from autotrain.app.feeds.rows import Page, Row, last_rows, page
 from autotrain.app.feeds.series import Points, Series
 from autotrain.app.feeds.tail import News, read_since
 from autotrain.app.feeds.view import RunView, place_in_queue, view_entry
+from autotrain.app.feeds.watch import Watches
 from autotrain.config.written import command_text, config_text
 from autotrain.errors import RunFolderError
 from autotrain.run_folder import LEFT_OUT_FILE, METRICS_FILE, RUN_FILE, SAMPLES_FILE, STATE_FILE, read_json
@@ -34,10 +35,9 @@ class RunFeed:
 
     pause_seconds = 0.0
 
-    def __init__(self, number: int, known: Known, is_stopping: Callable[[int], bool], watch: Callable[..., Watcher]) -> None:
-        """watch: of Feeds."""
+    def __init__(self, number: int, known: Known, is_stopping: Callable[[int], bool], watches: Watches) -> None:
         self.number = number
-        self._known, self._is_stopping, self._watch = known, is_stopping, watch
+        self._known, self._is_stopping, self.watches = known, is_stopping, watches
         self._log = Lines()
         self._series: Series | None = None
         self._view: tuple[float, RunView] | None = None
@@ -56,7 +56,7 @@ class RunFeed:
 
     def watch(self, callback: Watcher) -> Watcher:
         """Call `callback` in the running event loop when anything changed, at most every 0.25 s; returns what ends that."""
-        return self._watch(self, callback)
+        return self.watches.watch(self, callback)
 
     # Metrics
 

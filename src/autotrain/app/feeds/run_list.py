@@ -44,7 +44,7 @@ class Feeds:
         with self._lock:
             feed = self._feeds.get(number, (now, None))[1]
             if feed is None:
-                feed = RunFeed(number, self._known, self._is_stopping, self._watches.watch)
+                feed = RunFeed(number, self._known, self._is_stopping, self._watches)
             self._feeds[number] = (now, feed)
             for other in [key for key, (used, one) in self._feeds.items() if self._is_idle(now - used, one)]:
                 del self._feeds[other]
@@ -79,7 +79,7 @@ class Feeds:
         return self._watches.watch(self, callback)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing any more, and let streams end."""
         self._watches.close()
 
     # For Watches

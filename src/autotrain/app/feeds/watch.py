@@ -30,7 +30,9 @@ class Watches:
     """Who watches what.  Used in one event loop."""
 
     def __init__(self) -> None:
+        self.is_closed = False
         self._callbacks: dict[Watched, list[Callback]] = {}
+        self._streams: set[Callback] = set()
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, what: Watched, callback: Callback) -> Callback:
@@ -51,7 +53,16 @@ class Watches:
     def has(self, what: Watched) -> bool:
         return what in self._callbacks
 
+    def add_stream(self, wake: Callback) -> Callback:
+        """Have `wake` called when the server ends: who streams looks at `is_closed` then.  Returns what undoes it."""
+        self._streams.add(wake)
+        return lambda: self._streams.discard(wake)
+
     def close(self) -> None:
+        """In the event loop.  Once closed it stays so."""
+        self.is_closed = True
+        for wake in self._streams:
+            wake()
         self._callbacks.clear()
         if self._task is not None:
             self._task.cancel()

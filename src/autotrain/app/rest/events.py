@@ -74,10 +74,10 @@ def read_id(said: str) -> Read:
 
 async def _events(feed: RunFeed, wanted: list[str], read: Read) -> AsyncGenerator[bytes]:
     changed = asyncio.Event()
-    cancel = feed.watch(changed.set)
+    cancels = feed.watch(changed.set), feed.watches.add_stream(changed.set)
     follower = _Follower(feed, wanted, read)
     try:
-        while True:
+        while not feed.watches.is_closed:
             changed.clear()
             try:
                 await asyncio.to_thread(follower.look)
@@ -94,7 +94,8 @@ async def _events(feed: RunFeed, wanted: list[str], read: Read) -> AsyncGenerato
             except TimeoutError:
                 yield b": nothing new\n\n"
     finally:
-        cancel()
+        for cancel in cancels:
+            cancel()
 
 
 class _Follower:
