@@ -65,7 +65,7 @@ def test_links_that_lead_out_and_tokens_in_files_stop_a_download(
     (Path(view.folder) / "vocab.txt").write_text(f"x {TOKEN} y")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with pytest.raises(HubError, match=r"vocab\.txt holds your hub token"):
-        state.results.result(view)
+        state.results.to_download(view)
 
 
 def test_a_run_without_a_result_is_refused_in_a_sentence(api: TestClient, state: AppState, tiny_model: Path) -> None:

@@ -79,6 +79,8 @@ def test_both_models_answer_side_by_side_by_keyboard_and_a_reload_keeps_it(visit
     assert page.locator(".at-chat-question").inner_text() == SCRIPT
     assert page.evaluate("window.hit") is None
     assert visit.faults() == []
+    page.get_by_role("button", name="Copy the answer: After training").click()
+    page.get_by_text("Copied").wait_for()
     page.get_by_label("Your message").fill("not sent yet")
     page.wait_for_timeout(500)
     page.reload()

@@ -57,7 +57,7 @@ def routes(state: AppState) -> APIRouter:
     @router.get("/download", response_class=StreamingResponse)
     async def download(number: int) -> StreamingResponse:  # pyright: ignore[reportUnusedFunction]
         """A ZIP file with the model, its card and its record: the files that a push would upload, and no others."""
-        result = await _result(state, number)
+        result = await run_in_threadpool(lambda: state.results.to_download(_view(state, number)))
         name = quote(f"{result.folder.name}.zip")
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}", "Cache-Control": "no-store"}
         return StreamingResponse(result.archive(), media_type="application/zip", headers=headers)

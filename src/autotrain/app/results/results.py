@@ -59,14 +59,19 @@ class Results:
         self._errands: dict[int, Errand] = {}
 
     def result(self, view: RunView) -> Result:
-        """What there is.  Reads files, so not for the event loop.  Raises TalkProblem, RunFolderError, HubError."""
+        """What there is.  Reads files, so not for the event loop.  Raises TalkProblem, RunFolderError."""
         subject = subject_of(view)
         folder = Path(subject.name)
         files = uploads(folder)
         check_inside(folder, files)
-        token = self._tokens.current()
-        check_no_secret(files, token.get_secret_value() if token else None)
         return Result(subject, tuple(files), last_push(folder))
+
+    def to_download(self, view: RunView) -> Result:
+        """The same, and no secret is in its files, each of which is read.  Raises HubError if there is one."""
+        result = self.result(view)
+        token = self._tokens.current()
+        check_no_secret(list(result.files), token.get_secret_value() if token else None)
+        return result
 
     def errand(self, number: int) -> Errand | None:
         """What is done, or was done last, with the result of this run."""
