@@ -221,3 +221,16 @@ def test_a_second_answer_to_stop_is_no_fault(state: AppState, api: TestClient):
     asyncio.run(stop_twice())
     assert wait_for_end(api, number)["stage"] == "interrupted"
     assert api.post(f"/api/runs/{number}/stop").status_code == 200
+
+
+def test_on_a_space_no_worker_inherits_the_spaces_own_token(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    """Each visitor acts with the token of their own sign-in, and a run without one with none."""
+    from dataclasses import replace
+
+    from autotrain.app.serve import serve
+    from autotrain.errors import ConfigError
+
+    monkeypatch.setenv("HF_TOKEN", "hf_thespacesowntoken")
+    with pytest.raises(ConfigError, match="sign-in"):  # not a Space really: it begins, and goes no further
+        serve(replace(settings, on_space=True, port=0), may_move=False)
+    assert "HF_TOKEN" not in os.environ

@@ -34,6 +34,8 @@ def serve(settings: Settings, *, may_move: bool) -> None:
     """
     from autotrain.app.listen import Server, listening
 
+    if settings.on_space:
+        os.environ.pop("HF_TOKEN", None)  # the Space's own, which no visitor's worker may inherit
     with listening(settings.host, settings.port, may_move=may_move) as (bound, port):
         state = build_state(settings)
         Server(build(state), bound, settings.prefix, lambda: greet(state, port), state.end_streams).run_bound()
