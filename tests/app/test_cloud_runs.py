@@ -15,6 +15,8 @@ from autotrain.app import cloud_watch
 from autotrain.app.settings import Settings
 from autotrain.app.state import AppState
 from autotrain.backends import trial
+from autotrain.cloud.report import FINISHED, End, discussion_text, discussion_title, end_line
+from autotrain.hub.client import open_api
 
 SECONDS = 60
 NILS, ANNA = "hf_nilssecrettoken", "hf_annasecrettoken"
@@ -113,7 +115,7 @@ def test_two_people_at_once_each_with_their_own_token(api: TestClient, hub: HubD
 
 def test_without_a_token_the_answer_says_what_to_do(api: TestClient):
     answer = api.post("/api/create_project", json=asked("run"))
-    assert answer.status_code == 502 and "token" in answer.json()["detail"] and not answer.json()["success"]
+    assert answer.status_code == 422 and "token" in answer.json()["detail"] and not answer.json()["success"]
     assert api.get("/api/runs/1").json()["stage"] == "failed"
 
 
@@ -126,3 +128,26 @@ def test_a_run_in_the_cloud_that_was_stopped_goes_on_there(created: str, hub: Hu
     wait(lambda: api.get(f"/api/runs/{number}").json()["url"])
     assert space.environment()["AUTOTRAIN_RESUME"] and space.secrets["HF_TOKEN"] == NILS
     assert api.get("/api/runs").json()["total"] == 1
+
+
+def test_one_sees_that_it_is_done(created: str, hub: HubDouble, api: TestClient):
+    """A paused Space told nothing about its run (#670, #276)."""
+    space = hub.spaces[created]
+    run = wait(lambda: space.environment().get("AUTOTRAIN_RUN"))
+    space.set_stage("RUNNING")
+    end = End(FINISHED, 0, url="https://hub/nils/run")
+    space.log(end_line(end))
+    open_api(NILS).create_discussion(
+        created, discussion_title(end, run), description=discussion_text(end, "run"), repo_type="space"
+    )
+    space.set_stage("PAUSED")
+    assert wait(lambda: (one := api.get("/api/runs/1").json())["stage"] == "finished" and one)["is_live"] is False
+    assert "event: end" in api.get("/api/runs/1/events").text
+
+
+def test_a_model_that_this_token_may_not_have_is_told_before_anything_is_made(api: TestClient, hub: HubDouble):
+    """401 after the Space had been paid for (#365)."""
+    hub.add_repo("model", "org/gated", {"config.json": "{}", "model.safetensors": "x"}, gated="manual")
+    answer = api.post("/api/create_project", json=asked("run", base_model="org/gated"), headers=bearer(NILS))
+    assert answer.status_code == 422 and "gated" in answer.json()["detail"]
+    assert hub.spaces == {}

@@ -14,7 +14,7 @@ from autotrain.app.rest.asked import Asked, must_be_sound
 from autotrain.app.rest.problems import status_of
 from autotrain.app.state import AppState
 from autotrain.cloud.live import lines_of
-from autotrain.errors import AutoTrainError, ConfigError, HubError, RunFolderError
+from autotrain.errors import AutoTrainError, ConfigError, RunFolderError, UserError
 from autotrain.runs import Entry
 from autotrain.runs.logs import log_file, read_lines
 from autotrain.runs.registry import entries, get
@@ -193,7 +193,7 @@ def _job_id(number: int, backend: str) -> str:
         if entry.cloud:
             return entry.cloud.job_id
         if entry.queued and entry.queued.stage == FAILED:
-            raise HubError(entry.queued.reason)
+            raise UserError(entry.queued.reason)
         time.sleep(0.2)
     return str(number)
 
