@@ -215,6 +215,9 @@ def test_what_cant_run_here_isnt_valid(api: TestClient):
 def test_the_parameters_schema_and_the_apis_own(api: TestClient):
     assert api.get("/api/config/schema").json()["properties"]["lora_r"]["exclusiveMinimum"] == 0
     paths = api.get("/api/openapi.json").json()["paths"]
+    assert paths["/api/runs"]["post"]["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith(
+        "/Refusal"
+    )
     assert {"/api/runs", "/api/runs/{number}/events", "/api/create_project", "/api/config/validate"} <= set(paths)
 
 

@@ -108,7 +108,7 @@ def build_api(state: AppState) -> "FastAPI":
     from fastapi.staticfiles import StaticFiles
 
     from autotrain.app.pages import login
-    from autotrain.app.rest.problems import add_problem_answers
+    from autotrain.app.rest.problems import PROBLEMS, add_problem_answers
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -131,7 +131,7 @@ def build_api(state: AppState) -> "FastAPI":
         api.add_api_route(path, _health, include_in_schema=False)
     api.include_router(login.routes(state))
     for module in _modules("autotrain.app.rest", "routes"):
-        api.include_router(module.routes(state), prefix="/api")
+        api.include_router(module.routes(state), prefix="/api", responses=PROBLEMS)
     api.mount(f"/static/{__version__}", StaticFiles(directory=_STATIC))
     return api
 

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from autotrain import log
 from autotrain.errors import AutoTrainError, HubError, RunFolderError, UserError
@@ -13,6 +14,21 @@ from autotrain.runs.registry import NoSuchRun
 
 # The first that fits.  Of a user's mistake otherwise: the request is well-formed, what it asks for can't be had.
 _STATUS = ((NoSuchRun, 404), (RunFolderError, 409), (HubError, 502), (UserError, 422))
+
+
+class Refusal(BaseModel):
+    """detail: what is wrong, and what to do."""
+
+    detail: str
+
+
+# As the description of the API has them.
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    404: {"model": Refusal, "description": "There is no such run."},
+    409: {"model": Refusal, "description": "Another run, or this one as it stands, is in the way."},
+    422: {"model": Refusal, "description": "The request, or what it asks for, can't be had."},
+    502: {"model": Refusal, "description": "The hub said no, or nothing."},
+}
 
 
 def add_problem_answers(api: FastAPI) -> None:
