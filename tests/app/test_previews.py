@@ -73,13 +73,26 @@ def test_one_worker_answers_several_questions_and_ends_with_the_page(tmp_path: P
     raise AssertionError("the worker outlives the page")
 
 
+def test_a_run_that_begins_gets_the_memory_of_idle_workers(tmp_path: Path, params: LLMTrainingParams):
+    async def ask(previews: Previews) -> None:
+        await previews.warm_up()
+        asked = asyncio.create_task(previews.preview(params, 1))
+        await asyncio.sleep(0)
+        previews.release()  # one that is at work stays
+        assert (await asked)["problem"] is None
+        previews.release()
+        assert not previews._first.is_running
+
+    with_previews(tmp_path, ask)
+
+
 def test_a_worker_that_fell_is_replaced(tmp_path: Path, params: LLMTrainingParams):
     async def ask(previews: Previews) -> None:
         await previews.warm_up()
         process = previews._first._process
         assert process is not None
         process.kill()
-        with pytest.raises(AutoTrainError, match="worker"):
+        with pytest.raises(AutoTrainError, match="worker that reads the data"):
             await previews.preview(params)
         assert (await previews.preview(params))["problem"] is None
 

@@ -207,6 +207,47 @@ def test_a_validation_file_lies_beside_and_can_be_taken_away(datasets: Datasets)
     assert datasets.all() == []
 
 
+MANY = [
+    {"question": f"问 {number}\nand more" if number % 7 == 0 else f"问 {number}", "answer": f"答 {number}"}
+    for number in range(120)
+]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
+def test_rows_that_are_held_back_are_in_one_file_only_and_keep_their_lines(datasets: Datasets, kind: str):
+    body = {
+        "csv": table(MANY),
+        "jsonl": "".join(json.dumps(row) + "\n" for row in MANY),
+        "json": json.dumps(MANY),
+    }[kind]
+    before = drop(datasets, f"many.{kind}", body.encode())
+    whole = (before.folder / f"train.{kind}").read_bytes()
+    lines = {
+        str(row.cells["answer"]): row.origin.line
+        for row in read_rows(before.folder / f"train.{kind}")
+        if isinstance(row, Row)
+    }
+    both = datasets.hold_back(before.identity)
+    train, valid = ([row["answer"] for row in rows_of(both, split)] for split in ("train", "valid"))
+    assert len(valid) == both.held_back == 12  # a tenth of 120
+    assert sorted([*train, *valid]) == sorted(row["answer"] for row in MANY)
+    if kind != "json":
+        for split in ("train", "valid"):
+            after = [row for row in read_rows(both.folder / f"{split}.{kind}") if isinstance(row, Row)]
+            assert [lines[str(row.cells["answer"])] for row in after] == [row.origin.line for row in after]
+    assert datasets.find(both.identity) == both
+    assert datasets.drop_valid(both.identity) == before
+    assert (before.folder / f"train.{kind}").read_bytes() == whole
+
+
+def test_few_rows_are_all_trained_on_and_a_file_of_its_own_takes_the_place_of_those_held_back(datasets: Datasets):
+    few = drop(datasets, "few.csv", table(MANY[:40]).encode())
+    assert datasets.hold_back(few.identity) == few
+    both = datasets.hold_back(drop(datasets, "many.csv", table(MANY).encode()).identity)
+    own = drop(datasets, "own.csv", table(MANY[:3]).encode(), both.identity)
+    assert (own.held_back, len(rows_of(own)), len(rows_of(own, "valid"))) == (0, 120, 3)
+
+
 def test_messages_name_the_users_files(datasets: Datasets):
     dataset = drop(datasets, "mine.csv", b"a,b\n1,2\n")
     assert dataset.with_own_names(f"{dataset.folder}/train.csv:2: 1 cells") == "mine.csv:2: 1 cells"

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import PHONE, serving
+from made_runs import make_run
 
 WAIT = 240_000
 STEPS = 6
-PHONE = {"width": 390, "height": 844}
 ROWS = [("What is red?", "A colour."), ("What is two?", "A number."), ("What is a fox?", "An animal.")] * 6
 FAQ = "".join(f"{question},{answer}\n" for question, answer in [("Question", "Answer"), *ROWS])
 NEXT = {"en": "Next", "zh": "下一步"}
@@ -281,3 +282,75 @@ def test_every_step_fits_and_has_no_serious_fault(with_model: Any, visits: Any, 
         at_step(page, step)
         assert visit.faults() == [], step
         assert visit.overflow() <= 0, step
+
+
+def test_a_rented_machine_has_a_price_that_has_to_be_agreed_to(hub: Any, tmp_path: Path, tiny_model: Path, visits: Any):
+    hub.add_user("nils", token="hf_nilsnilsnils", can_pay=True)
+    hub.add_repo("model", "nils/tiny", files={file.name: file.read_bytes() for file in tiny_model.iterdir()})
+    with serving(tmp_path, HF_TOKEN="hf_nilsnilsnils", HF_HUB_OFFLINE="0") as server:
+        page = visits(server).open("/new")
+        go_on(page)
+        at_step(page, 2)
+        page.fill("#hub-search", "tiny")
+        page.press("#hub-search", "Enter")
+        page.locator("label", has_text="nils/tiny").get_by_role("radio").check(timeout=WAIT)
+        page.wait_for_function("document.getElementById('model').value === 'nils/tiny'")
+        go_on(page)
+        at_step(page, 3)
+        drop(page, "faq.csv", FAQ.encode())
+        page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+        for step in (4, 5):
+            go_on(page)
+            at_step(page, step)
+        page.locator("input[name=place][value='jobs-']").check()
+        page.wait_for_selector("#machine")
+        assert "0.40 USD an hour" in page.locator("#machine option:checked").inner_text()
+        go_on(page)
+        at_step(page, 6)
+        page.get_by_role("button", name="Start training").click()
+        page.wait_for_function("document.getElementById('price-error').innerText !== ''")
+        assert hub.jobs == {}
+        page.check("#price")
+        page.get_by_role("button", name="Start training").click()
+        page.wait_for_url("**/run/*", timeout=WAIT)
+        for _ in range(600):
+            if hub.jobs:
+                break
+            page.wait_for_timeout(100)
+        assert [job.flavor for job in hub.jobs.values()] == ["t4-small"]
+        token = b"hf_nilsnilsnils"
+        assert [file for file in tmp_path.rglob("*") if file.is_file() and token in file.read_bytes()] == []
+        assert token.decode() not in page.content()
+
+
+def test_a_run_is_run_again_with_changes_under_a_free_name(with_model: Any, visits: Any):
+    (with_model.workspace / "data.jsonl").write_text(
+        "".join(json.dumps({"prompt": question, "completion": answer}) + "\n" for question, answer in ROWS)
+    )
+    model, data = str(with_model.workspace / "tiny"), str(with_model.workspace / "data.jsonl")
+    made = make_run(with_model, "first", trainer="sft", model=model, data_path=data, lr=0.0123, epochs=2)
+    page = visits(with_model).open(f"/new?from={made.number}")
+    at_step(page, 4)
+    page.wait_for_selector("#optimizer")
+    assert (page.input_value("#lr"), page.input_value("#epochs")) == ("0.0123", "2")
+    assert "from=" not in page.url
+    page.fill("#epochs", "1")
+    page.press("#epochs", "Tab")
+    page.get_by_text("Changed by you").wait_for()
+    for step in (5, 6):
+        go_on(page)
+        at_step(page, step)
+    assert page.input_value("#project_name") == "first-2"
+    page.wait_for_selector(".at-facts >> nth=1", timeout=WAIT)
+    page.fill("#project_name", "first")
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_function("document.getElementById('project_name-error').innerText.includes('already')")
+    page.fill("#project_name", "second")
+    page.get_by_role("button", name="Start training").click()
+    page.wait_for_url("**/run/*", timeout=WAIT)
+
+
+def test_a_run_that_isnt_there_begins_an_empty_draft(with_model: Any, visits: Any):
+    page = visits(with_model).open("/new?from=../../etc")
+    at_step(page, 1)
+    assert page.get_by_role("alert").first.inner_text().startswith("That run")

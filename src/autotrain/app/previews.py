@@ -4,9 +4,11 @@ when nobody asks any more."""
 import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import SecretStr
@@ -14,13 +16,13 @@ from pydantic import SecretStr
 from autotrain import log
 from autotrain.app.workspace import Workspace
 from autotrain.backends.child import die_with_parent
-from autotrain.errors import AutoTrainError, ConfigError
+from autotrain.errors import ConfigError
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 IDLE_SECONDS = 240.0
 ANSWER_SECONDS = 900.0
 MAX_QUESTIONS = 200  # of one worker: what libraries leave behind goes with it
-_LINE_BYTES = 64 << 20
+END_SECONDS = 5.0
 
 
 class Inspector:
@@ -28,83 +30,101 @@ class Inspector:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._token = ""
         self._lock = asyncio.Lock()
-        self._number = self._num_asked = 0
+        self._num_asked = 0
         self._last = time.monotonic()
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        return self._process is not None and self._process.poll() is None
 
     async def ask(self, token: SecretStr | None, **question: Any) -> dict[str, Any]:
         """The answer.  Raises AutoTrainError with the worker's reason.  Cancelled, it ends the worker."""
         async with self._lock:
-            process = await self._worker(token.get_secret_value() if token else "")
-            self._number += 1
+            process = self._worker(token.get_secret_value() if token else "")
             self._num_asked += 1
             try:
-                return await asyncio.wait_for(self._exchange(process, {"id": self._number, **question}), ANSWER_SECONDS)
+                exchange = asyncio.to_thread(_exchange, process, {"id": self._num_asked, **question})
+                told = await asyncio.wait_for(exchange, ANSWER_SECONDS)
             except TimeoutError:
                 self.close()
                 raise ConfigError("this takes too long; try a smaller data set, or train without a preview") from None
-            except BaseException as error:
-                if not isinstance(error, AutoTrainError):
-                    self.close()  # somewhere in the middle of an answer
+            except BaseException:
+                self.close()  # somewhere in the middle of an answer
                 raise
             finally:
                 self._last = time.monotonic()
+            if told is None:
+                self.close()
+                raise ConfigError(_why_it_ended(process.returncode))
+            return _answer_in(told)
 
     def close_if_idle(self) -> None:
-        if self.is_running and not self._lock.locked() and time.monotonic() - self._last > IDLE_SECONDS:
+        if time.monotonic() - self._last > IDLE_SECONDS:
+            self.close_if_free()
+
+    def close_if_free(self) -> None:
+        if self.is_running and not self._lock.locked():
             self.close()
 
     def close(self) -> None:
         """End the worker, whatever it does."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
+        if process is None:
+            return
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                with suppress(OSError):  # what was still to be written
+                    pipe.close()
 
-    async def _worker(self, token: str) -> asyncio.subprocess.Process:
+    def _worker(self, token: str) -> "subprocess.Popen[bytes]":
+        """In the thread of the event loop, with which the worker ends."""
         is_fit = self.is_running and token == self._token and self._num_asked < MAX_QUESTIONS
         if is_fit and self._process is not None:
             return self._process
         self.close()
         kept = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"}
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "autotrain.trainers.clm", "inspect", "--serve"),
+        self._process = subprocess.Popen(
+            (sys.executable, "-P", "-m", "autotrain.trainers.clm", "inspect", "--serve"),
             cwd=self._workspace.root,
             env={**kept, "TOKENIZERS_PARALLELISM": "true", **({"HF_TOKEN": token} if token else {})},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=_LINE_BYTES,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=die_with_parent(),
         )
         self._token, self._num_asked = token, 0
         return self._process
 
-    async def _exchange(self, process: asyncio.subprocess.Process, question: Mapping[str, Any]) -> dict[str, Any]:
-        assert process.stdin and process.stdout
+
+def _exchange(process: "subprocess.Popen[bytes]", question: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the worker says, in a thread of its own; None if it ended."""
+    assert process.stdin and process.stdout
+    try:
         process.stdin.write(json.dumps(question).encode() + b"\n")
-        await process.stdin.drain()
-        line = await process.stdout.readline()
-        if not line:
-            code = await process.wait()
-            self._process = None
-            raise ConfigError(_why_it_ended(code))
-        told = json.loads(line)
-        if "answer" in told:
-            return told["answer"]
-        if told.get("unexpected"):
-            log.error(f"a preview failed, and not by a mistake of yours that we know of:\n{told['problem']}")
-            raise ConfigError(f"the preview failed: {told['problem'].strip().splitlines()[-1]}")
-        raise ConfigError(told["problem"])
+        process.stdin.flush()
+        line = process.stdout.readline()
+    except (OSError, ValueError):  # ended, or closed meanwhile
+        line = b""
+    return json.loads(line) if line else None
 
 
-def _why_it_ended(code: int) -> str:
+def _answer_in(told: Mapping[str, Any]) -> dict[str, Any]:
+    if "answer" in told:
+        return told["answer"]
+    if told.get("unexpected"):
+        log.error(f"a preview failed, and not by a mistake of yours that we know of:\n{told['problem']}")
+        raise ConfigError(f"the preview failed: {told['problem'].strip().splitlines()[-1]}")
+    raise ConfigError(told["problem"])
+
+
+def _why_it_ended(code: int | None) -> str:
     if code == -9:
         return "the worker that reads the data was ended by the system: memory may have run out"
     return f"the worker that reads the data ended by itself (exit code {code})"
@@ -145,6 +165,11 @@ class Previews:
         """Have a worker ready by the time that somebody needs it."""
         if not self._first.is_running:
             await self._first.ask(self._token(), what="ready")
+
+    def release(self) -> None:
+        """Give back the memory of workers that aren't at work."""
+        for one in (self._first, self._whole):
+            one.close_if_free()
 
     def close(self) -> None:
         """End the workers."""

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from autotrain.app.uploads.contents import look_into
+from autotrain.app.uploads.holding import can_hold_back, hold_back
 from autotrain.app.uploads.mend import mend
 from autotrain.app.uploads.refused import Note, Refused
 from autotrain.app.workspace import Workspace
@@ -24,7 +25,7 @@ TRAIN, VALID = "train", "valid"
 MAX_NAME_CHARACTERS = 100
 # Converting needs the file a second time; a disk that is full would stop runs.
 _SPARE_BYTES = 200 * 1024**2
-_ABOUT, _PART = "about.json", "part"
+_ABOUT, _PART, _WHOLE = "about.json", "part", "whole"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -40,12 +41,16 @@ class File:
 
 @dataclass(frozen=True)
 class DataSet:
-    """uploaded: seconds since the epoch.  files: of each split."""
+    """uploaded: seconds since the epoch.  files: of each split.
+
+    held_back: rows of the training file that are only validated on; 0 if there are none, or a file of their own.
+    """
 
     identity: str
     folder: Path
     uploaded: float
     files: Mapping[str, File] = field(default_factory=lambda: MappingProxyType({}))
+    held_back: int = 0
 
     @property
     def name(self) -> str:
@@ -133,11 +138,33 @@ class Datasets:
         shutil.rmtree(self.find(identity).folder)
 
     def drop_valid(self, identity: str) -> DataSet:
-        """Without its validation file."""
+        """Without its validation file, or with the rows that were held back for it."""
         dataset = self.find(identity)
         _unlink_split(dataset.folder, VALID)
+        _take_back(dataset)
         files = {split: file for split, file in dataset.files.items() if split != VALID}
-        return _write_about(replace(dataset, files=MappingProxyType(files)))
+        return _write_about(replace(dataset, files=MappingProxyType(files), held_back=0))
+
+    def hold_back(self, identity: str) -> DataSet:
+        """A tenth of the rows, at most 50, is only validated on; none where they are few or can't be told apart here."""
+        dataset = self.find(identity)
+        file = dataset.files[TRAIN]
+        whole, train = dataset.folder / f"{_WHOLE}.{file.kind}", dataset.folder / f"{TRAIN}.{file.kind}"
+        if dataset.has_valid or not can_hold_back(train, file.kind):
+            return dataset
+        train.rename(whole)
+        try:
+            valid = dataset.folder / f"{VALID}.{file.kind}"
+            count = hold_back(whole, file.kind, train, valid)
+        except BaseException:
+            whole.replace(train)
+            raise
+        if not count:
+            whole.replace(train)
+            return dataset
+        held = replace(file, num_bytes=valid.stat().st_size, notes=())
+        files = {**dataset.files, VALID: held}
+        return _write_about(replace(dataset, files=MappingProxyType(files), held_back=count))
 
 
 def shown_name(name: str) -> str:
@@ -158,7 +185,15 @@ def _accept(dataset: DataSet, part: Path, name: str, split: str) -> DataSet:
         made.unlink(missing_ok=True)
     target = dataset.folder / f"{split}.{contents.kind}"
     file = File(name, contents.kind, target.stat().st_size, tuple(notes))
-    return _write_about(replace(dataset, files=MappingProxyType({**dataset.files, split: file})))
+    _take_back(dataset)
+    return _write_about(replace(dataset, files=MappingProxyType({**dataset.files, split: file}), held_back=0))
+
+
+def _take_back(dataset: DataSet) -> None:
+    """Train on all rows again."""
+    if dataset.held_back:
+        kind = dataset.files[TRAIN].kind
+        (dataset.folder / f"{_WHOLE}.{kind}").replace(dataset.folder / f"{TRAIN}.{kind}")
 
 
 def _unlink_split(folder: Path, split: str) -> None:
@@ -168,7 +203,8 @@ def _unlink_split(folder: Path, split: str) -> None:
 
 def _write_about(dataset: DataSet) -> DataSet:
     files = {split: _file_as_dict(file) for split, file in dataset.files.items()}
-    write_text(dataset.folder / _ABOUT, json.dumps({"uploaded": dataset.uploaded, "files": files}, ensure_ascii=False))
+    about = {"uploaded": dataset.uploaded, "files": files, "held_back": dataset.held_back}
+    write_text(dataset.folder / _ABOUT, json.dumps(about, ensure_ascii=False))
     return dataset
 
 
@@ -188,4 +224,4 @@ def _read_about(folder: Path) -> DataSet:
         )
         for split, one in about["files"].items()
     }
-    return DataSet(folder.name, folder, float(about["uploaded"]), MappingProxyType(files))
+    return DataSet(folder.name, folder, float(about["uploaded"]), MappingProxyType(files), int(about.get("held_back", 0)))

@@ -16,8 +16,9 @@ from autotrain.app.drafts.draft import HUB, UPLOAD
 from autotrain.app.pages.new.preview import PreviewPanel
 from autotrain.app.pages.new.step import Step
 from autotrain.app.uploads import DataSet, Refused
+from autotrain.app.uploads.holding import can_hold_back
 from autotrain.app.words import t
-from autotrain.app.words.format import moment, size
+from autotrain.app.words.format import moment, number, size
 from autotrain.errors import AutoTrainError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _NUM_EARLIER = 50
 class DataStep(Step):
     def __init__(self, wizard: "Wizard") -> None:
         super().__init__(wizard)
-        self._warm_up()
         paragraph(t(f"new.task_{wizard.draft.trainer}_data")).classes("at-muted")
         choices = [Choice(UPLOAD, t("new.from_file"), [t("new.from_file_what")])]
         choices.append(Choice(HUB, t("new.from_hub"), [t("new.from_hub_what")]))
@@ -39,15 +39,6 @@ class DataStep(Step):
         self._draw()
         self._panel = PreviewPanel(self, self._panel_room)
         self.look()
-
-    def _warm_up(self) -> None:
-        async def warm_up() -> None:
-            try:
-                await self.wizard.state.previews.warm_up()
-            except AutoTrainError:
-                return  # who asks it something will hear of it
-
-        ui.timer(0, warm_up, once=True)
 
     def look(self) -> None:
         """Look into the data that are chosen now."""
@@ -113,8 +104,15 @@ class DataStep(Step):
             Tag("summary", t("new.valid"))
             with ui.element("div").classes("at-column"):
                 paragraph(t("new.valid_hint")).classes("at-muted at-small")
-                if dataset.has_valid:
+                if dataset.held_back:
+                    with ui.element("div").classes("at-row at-file-card"):
+                        Tag("span", t("new.held_back", count=number(dataset.held_back)), class_="at-grow")
+                        ui.button(t("new.use_all"), on_click=self._drop_valid).props("flat dense")
+                elif dataset.has_valid:
                     self._draw_file(dataset, "valid")
+                elif can_hold_back(dataset.folder / f"train.{dataset.files['train'].kind}", dataset.files["train"].kind):
+                    ui.button(t("new.hold_back"), on_click=self._hold_back).props("outline")
+                if dataset.has_valid:
                     details.props("open")
                 address = here(f"/api/datasets/{dataset.identity}/valid")
                 limit = self.wizard.state.datasets.max_bytes
@@ -160,14 +158,25 @@ class DataStep(Step):
             self.redraw()
 
     async def _taken(self, identity: str) -> None:
+        """A new file: some of its rows are kept to see whether the model gets better."""
+        await asyncio.to_thread(self.wizard.state.datasets.hold_back, identity)
+        self._use(identity)
+
+    def _use(self, identity: str) -> None:
         self.wizard.set(upload=identity, other_data="", mapping={}, is_mapped=False, as_chat=False, skips_bad_rows=True)
         self.redraw()
 
     async def _taken_again(self, identity: Any) -> None:
         if identity:
-            await self._taken(str(identity))
+            self._use(str(identity))
 
     async def _valid_taken(self, identity: str) -> None:
+        self.redraw()
+
+    async def _hold_back(self) -> None:
+        dataset = await asyncio.to_thread(self.wizard.state.datasets.hold_back, self.wizard.draft.upload)
+        if not dataset.held_back:
+            ui.notify(t("new.too_few"))
         self.redraw()
 
     async def _drop_valid(self) -> None:

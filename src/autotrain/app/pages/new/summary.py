@@ -190,6 +190,7 @@ class SummaryStep(Step):
             return
         if self._counting:
             self._counting.cancel()
+        state.previews.release()
         wizard.draft = Draft(model=draft.model)
         wizard.keep()
         if not wizard.is_gone:

@@ -22,6 +22,7 @@ from autotrain.app.pages.new.task import TaskStep
 from autotrain.app.pages.new.written import WrittenDialog
 from autotrain.app.state import AppState
 from autotrain.app.words import t
+from autotrain.errors import AutoTrainError
 
 _CSS = Path(__file__).with_name("new.css")
 _MAKERS: dict[str, Callable[["Wizard"], Step]] = {
@@ -90,8 +91,17 @@ class Wizard:
             Tag("h2", t("new.step_title", number=self.draft.step + 1, title=t(f"new.{name}")), id="step", tabindex="-1")
             self._step = _MAKERS[name](self)
         self._draw_buttons(name)
+        if name in ("model", "data"):
+            ui.timer(0, self._warm_up, once=True)
         if focus:
             ui.run_javascript("const step = document.getElementById('step'); step.focus(); step.scrollIntoView()")
+
+    async def _warm_up(self) -> None:
+        """The data come next or are there: whoever looks into them takes seconds to begin."""
+        try:
+            await self.state.previews.warm_up()
+        except AutoTrainError:
+            return  # who asks it something will hear of it
 
     async def go(self, step: int) -> None:
         """Back always; on only from a step that is sound."""
