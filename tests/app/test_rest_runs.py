@@ -11,6 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from autotrain.app.settings import Settings
+from autotrain.runs import register
+from autotrain.trainers.clm.params import LLMTrainingParams
 
 SECONDS = 60
 
@@ -233,3 +235,19 @@ def test_the_api_can_be_read_without_a_request_to_elsewhere(api: TestClient):
     assert "/api/runs/{number}/stop" in page and "Let a run save and leave" in page and "is_stopping" in page
     addresses = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
     assert addresses and all(one.startswith("/") for one in addresses)
+
+
+def test_a_run_of_the_command_line_is_repeated_with_its_own_data_and_no_others_outside(api: TestClient, tmp_path: Path):
+    """Its owner chose them; a request over the network may choose in the workspace only."""
+    folder = tmp_path / "elsewhere" / "run"
+    (tmp_path / "elsewhere" / "rows").mkdir(parents=True)
+    rows = str(tmp_path / "elsewhere" / "rows")
+    LLMTrainingParams(model="acme/tiny", project_name="run", data_path=rows, trainer="sft").save(folder)
+    state = {"stage": "finished", "step": 1, "total_steps": 1, "pid": 2**22 - 3, "heartbeat": 1.0, "message": ""}
+    (folder / "state.json").write_text(json.dumps(state))
+    number = register("run", folder, "local", 2**22 - 3)
+    again = api.post(f"/api/runs/{number}/again", json={"params": {"epochs": 1}})
+    assert again.status_code == 201, again.text
+    assert wait_for_end(api, again.json()["number"])["stage"] == "finished"
+    other = api.post(f"/api/runs/{number}/again", json={"params": {"data_path": str(tmp_path)}})
+    assert other.status_code == 422 and "outside the workspace" in other.json()["detail"]
