@@ -1,12 +1,9 @@
 // Charts of one or several runs: history over REST, what comes after by push().  No data goes through the page itself.
 import { echarts } from "nicegui-echart";
+import { count, markOf, optionsOf, seriesOf, written } from "plot_drawing";
 
 const POINTS = 1000; // of a line; more can't be seen
-const PALETTES = {
-  light: ["#1f5fbf", "#b3470a", "#157347", "#8a2fb5", "#a3195b", "#5b5b00"],
-  dark: ["#7fb2ff", "#ffab70", "#6fd39b", "#d6a3ff", "#ff9ac4", "#d9d36b"],
-};
-const DASHES = ["solid", "dashed", "dotted", [8, 3, 2, 3], [2, 2], [12, 4]];
+const LATER = 400; // milliseconds
 
 function remembered(store, key, otherwise) {
   try {
@@ -22,18 +19,6 @@ function remember(store, key, value) {
   } catch {
     return;
   }
-}
-
-// Exponential mean that begins at the first value.
-function smoothed(points, weight) {
-  let mean = 0;
-  let seen = 0;
-  return points.map(([step, value]) => {
-    if (value === null) return [step, null];
-    mean = weight * mean + (1 - weight) * value;
-    seen = weight * seen + (1 - weight);
-    return [step, mean / seen];
-  });
 }
 
 export default {
@@ -59,7 +44,7 @@ export default {
       <h3>{{ panel.title }}</h3>
       <p class="at-muted live-plot-hint">{{ panel.hint }}</p>
       <ul class="live-plot-now">
-        <li v-for="line in lines(panel)" :key="line.key"><span class="live-plot-mark" :style="markOf(line)"></span>
+        <li v-for="line in lines(panel)" :key="line.key"><span class="live-plot-mark" :style="mark(line)"></span>
           {{ line.label }} <strong>{{ shownValue(panel, lastOf(line)) }}</strong></li>
       </ul>
       <div class="live-plot-canvas" tabindex="0" role="img" :aria-label="description(panel)" :data-canvas="panel.id"
@@ -87,6 +72,8 @@ export default {
     this.position = {}; // run -> how far its points are known
     this.waiting = {}; // run -> pushes that came while it was being loaded
     this.cursor = {};
+    this.stale = new Set(); // panels that aren't drawn as they are
+    this.later = this.frame = null;
     this.appended = 0;
   },
   mounted() {
@@ -102,6 +89,7 @@ export default {
   beforeUnmount() {
     this.themes.disconnect();
     this.sizes.disconnect();
+    clearTimeout(this.later);
     for (const { chart } of Object.values(this.charts)) chart.dispose();
   },
   watch: {
@@ -211,30 +199,17 @@ export default {
     lastOf(line) {
       return this.version, this.whole[line.key].at(-1)[1];
     },
-    colour(line) {
-      const isDark = document.documentElement.dataset.theme === "dark";
-      return PALETTES[isDark ? "dark" : "light"][line.colour % 6];
-    },
-    markOf(line) {
-      const style = Array.isArray(this.dash(line)) ? "dashed" : this.dash(line);
-      return this.version, { borderTop: `3px ${style} ${this.colour(line)}` };
-    },
-    dash(line) {
-      return DASHES[(line.dash ?? 0) % DASHES.length];
+    mark(line) {
+      return this.version, markOf(line);
     },
     count(value) {
-      return Math.round(value).toLocaleString(this.texts.locale);
+      return count(value, this.texts.locale);
     },
     percent(value) {
       return `${Math.round(value * 100)} %`;
     },
     shownValue(panel, value) {
-      if (value === null || value === undefined) return "–";
-      if (panel.format === "percent") return `${(value * 100).toFixed(1)} %`;
-      if (panel.format === "bytes") return `${(value / 1e9).toFixed(2)} GB`;
-      if (panel.format === "whole") return this.count(value);
-      if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e7)) return Number(value.toPrecision(3)).toExponential();
-      return value.toLocaleString(this.texts.locale, { maximumSignificantDigits: 5 });
+      return written(value, panel.format, this.texts.locale);
     },
     description(panel) {
       const parts = this.lines(panel).map((line) => {
@@ -261,50 +236,32 @@ export default {
       this.draw();
     },
     draw() {
-      if (this.frame) return;
-      this.frame = requestAnimationFrame(() => {
+      for (const panel of this.shown) this.stale.add(panel.id);
+      this.frame ??= requestAnimationFrame(() => {
         this.frame = null;
-        for (const panel of this.shown) this.chartOf(panel.id)?.setOption(this.options(panel), { replaceMerge: ["series"] });
+        this.drawStale(true);
+        this.later ??= setTimeout(() => {
+          this.later = null;
+          this.drawStale(false);
+        }, LATER);
       });
     },
-    options(panel) {
-      const style = getComputedStyle(document.body);
-      const [ink, dim, grid, card] = ["ink", "dim", "line", "card"].map((name) => style.getPropertyValue(`--at-${name}`).trim());
-      const text = { color: dim, fontFamily: "inherit" };
-      const format = (value) => this.shownValue(panel, value);
-      const [min, max] = this.range ?? ["dataMin", "dataMax"];
-      const fromZero = ["bytes", "whole"].includes(panel.format);
-      return {
-        animation: false,
-        grid: { left: 8, right: 16, top: 12, bottom: 4, containLabel: true },
-        tooltip: {
-          trigger: "axis",
-          renderMode: "richText",
-          valueFormatter: format,
-          backgroundColor: card,
-          borderColor: grid,
-          textStyle: { color: ink, fontSize: 12 },
-        },
-        xAxis: {
-          type: "value", min, max, axisLabel: { ...text, hideOverlap: true, formatter: (value) => this.count(value) },
-          axisLine: { lineStyle: { color: grid } }, splitLine: { show: false }, minInterval: 1,
-          axisPointer: { label: { formatter: ({ value }) => `${this.texts.step} ${this.count(value)}` } },
-        },
-        yAxis: { type: "value", scale: !fromZero, axisLabel: { ...text, formatter: format }, splitLine: { lineStyle: { color: grid } } },
-        series: this.lines(panel).flatMap((line) => this.seriesOf(line)),
-      };
+    // Those in sight first: the others aren't waited for.
+    drawStale(inSight) {
+      for (const panel of this.shown.filter((one) => this.stale.has(one.id))) {
+        const chart = inSight && !this.isInSight(panel.id) ? null : this.chartOf(panel.id);
+        if (!chart) continue;
+        chart.setOption(this.options(panel), { replaceMerge: ["series"] });
+        this.stale.delete(panel.id);
+      }
     },
-    seriesOf(line) {
-      const points = this.points(line);
-      const lineStyle = { width: 2, type: this.dash(line), color: this.colour(line) };
-      const raw = {
-        id: line.key, name: line.label, type: "line", data: points, color: this.colour(line), lineStyle, symbolSize: 5,
-        showSymbol: points.length <= 40, connectNulls: false, emphasis: { disabled: true },
-      };
-      if (!this.smooth || line.metric.startsWith("eval_")) return [raw]; // a validation is a mean already
-      const faint = { ...raw, lineStyle: { ...lineStyle, width: 1, opacity: 0.3 }, showSymbol: false };
-      const mean = { ...raw, id: `${line.key}~`, data: smoothed(points, this.smooth), showSymbol: false, tooltip: { show: false } };
-      return [faint, mean];
+    isInSight(id) {
+      const box = this.$el.querySelector(`[data-canvas="${id}"]`)?.getBoundingClientRect();
+      return box && box.bottom > 0 && box.top < window.innerHeight;
+    },
+    options(panel) {
+      const series = this.lines(panel).flatMap((line) => seriesOf(line, this.points(line), this.smooth));
+      return optionsOf(panel, series, this.range, this.texts);
     },
 
     // Zoom: a range of steps, the same for all panels

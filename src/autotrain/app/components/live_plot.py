@@ -18,7 +18,7 @@ _CSS = Path(__file__).with_suffix(".css")
 _TEXTS = "tools smooth zoom_in zoom_out earlier later whole steps step last empty unreachable how".split()
 
 
-class LivePlot(Element, component="live_plot.js", esm={"nicegui-echart": str(_ECHARTS)}):
+class LivePlot(Element, component="live_plot.js", dependencies=["plot_drawing.js"], esm={"nicegui-echart": str(_ECHARTS)}):
     """Reads the past of its runs over REST, and hears of what comes after through `push`."""
 
     def __init__(self, base: str, runs: Sequence[int], panels: Sequence[Panel], name: str) -> None:
