@@ -242,12 +242,13 @@ def test_a_run_of_the_command_line_is_repeated_with_its_own_data_and_no_others_o
     folder = tmp_path / "elsewhere" / "run"
     (tmp_path / "elsewhere" / "rows").mkdir(parents=True)
     rows = str(tmp_path / "elsewhere" / "rows")
-    LLMTrainingParams(model="acme/tiny", project_name="run", data_path=rows, trainer="sft").save(folder)
+    LLMTrainingParams(model="acme/tiny", project_name="run", data_path="rows", trainer="sft").save(folder)
     state = {"stage": "finished", "step": 1, "total_steps": 1, "pid": 2**22 - 3, "heartbeat": 1.0, "message": ""}
     (folder / "state.json").write_text(json.dumps(state))
     number = register("run", folder, "local", 2**22 - 3)
     again = api.post(f"/api/runs/{number}/again", json={"params": {"epochs": 1}})
     assert again.status_code == 201, again.text
     assert wait_for_end(api, again.json()["number"])["stage"] == "finished"
+    assert api.get(f"/api/runs/{again.json()['number']}/params").json()["data_path"] == rows
     other = api.post(f"/api/runs/{number}/again", json={"params": {"data_path": str(tmp_path)}})
     assert other.status_code == 422 and "outside the workspace" in other.json()["detail"]

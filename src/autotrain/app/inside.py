@@ -8,7 +8,8 @@ from autotrain.base_models import EMBEDDED
 from autotrain.errors import ConfigError
 from autotrain.trainers.clm.params import LLMTrainingParams
 
-_PATHS = ("data_path", "model", "model_ref", "chat_template")
+# Parameters that may name a file or folder.
+PATHS = ("data_path", "model", "model_ref", "chat_template")
 _SPLITS = ("train_split", "valid_split")
 
 
@@ -19,7 +20,7 @@ def check_inside(params: LLMTrainingParams, workspace: Workspace, allowed: Colle
     there already was started with.
     """
     workspace.run(params.project_name)
-    for name in _PATHS:
+    for name in PATHS:
         value = getattr(params, name)
         if value and value not in EMBEDDED and value not in allowed and not _is_inside(value, workspace):
             raise ConfigError(
@@ -34,7 +35,7 @@ def check_inside(params: LLMTrainingParams, workspace: Workspace, allowed: Colle
 
 def paths_of(values: Mapping[str, object]) -> frozenset[str]:
     """What the parameters of a run name that may be a path."""
-    return frozenset(str(values[name]) for name in _PATHS if values.get(name))
+    return frozenset(str(values[name]) for name in PATHS if values.get(name))
 
 
 def _is_inside(value: str, workspace: Workspace) -> bool:

@@ -13,6 +13,7 @@ from autotrain.app.feeds.series import Points, Series
 from autotrain.app.feeds.tail import News, read_since
 from autotrain.app.feeds.view import RunView, place_in_queue, view_entry
 from autotrain.app.feeds.watch import Watches
+from autotrain.app.inside import PATHS
 from autotrain.config.written import command_text, config_text
 from autotrain.errors import RunFolderError
 from autotrain.run_folder import LEFT_OUT_FILE, METRICS_FILE, RUN_FILE, SAMPLES_FILE, STATE_FILE, read_json
@@ -130,6 +131,14 @@ class RunFeed:
             return LLMTrainingParams(**values)
         except ValueError as problem:
             raise RunFolderError(f"{entry.name}: another version of AutoTrain started it: {problem}") from problem
+
+    def params_to_repeat(self, place_to_be: Path) -> LLMTrainingParams:
+        """The same for a run in `place_to_be`: paths that count from another folder, where this run was started, whole."""
+        params, place = self.params(), self._entry().folder.parent
+        if place == place_to_be:
+            return params
+        local = {name: place / value for name in PATHS if (value := getattr(params, name))}
+        return params.model_copy(update={name: str(path) for name, path in local.items() if path.exists()})
 
     def config_yaml(self) -> str:
         """The run as a config file.  Raises as `params`."""

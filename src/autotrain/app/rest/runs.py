@@ -121,7 +121,7 @@ def add_starting(router: APIRouter, state: AppState) -> None:
     def run_again(number: Number, changed: Again) -> RunAnswer:
         """Start a run like this one, with changes."""
         feed = state.feeds.run(number)
-        before = feed.params()
+        before = feed.params_to_repeat(state.workspace.root)
         values = before.model_dump(mode="json", exclude={"token"})
         said = {name: value for name, value in values.items() if before.is_explicit(name)} | changed.params
         said.setdefault("trainer", before.trainer)
