@@ -17,6 +17,7 @@ from results_of import make_run
 
 from autotrain.app.state import AppState
 from autotrain.app.talks import Conversation, Piece, Question, Scoring, Talk, TalkProblem, Talks, subject_of
+from autotrain.app.talks.problem import KINDS
 
 SAMPLED = {"temperature": 1.2, "top_p": 0.9, "max_new_tokens": 16, "seed": 11}
 LONG = {"max_new_tokens": 400, "temperature": 1.0}
@@ -89,6 +90,27 @@ def test_one_process_answers_tuned_and_base_to_several_people(state: AppState, t
         await until(lambda: not is_alive(pid))
 
     in_a_server(work)
+
+
+def test_a_question_that_is_taken_back_before_the_model_is_there_harms_nobody(state: AppState, tiny_model: Path) -> None:
+    found = subject(state, make_run(state.workspace.root, "my-run", tiny_model, kind="whole"))
+
+    async def work() -> None:
+        mine = state.talks.kept.conversation("a browser", found)
+        mine.ask("Say red.")
+        await asyncio.sleep(0)
+        mine.stop()
+        await until(lambda: not mine.is_busy)
+        assert (mine.turns[0].tuned.reason, mine.turns[0].tuned.text) == ("stopped", "")
+        assert (await answer(state.talks.open(found), "Say red.", max_new_tokens=4)).num_tokens > 0
+        state.talks.close()
+
+    in_a_server(work)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_problem_has_words(kind: str) -> None:
+    assert len(str(TalkProblem(kind, name="n", base="b", needed="1", free="0", reason="r"))) > 15
 
 
 def test_a_killed_process_is_one_clear_message_and_the_next_question_starts_it_anew(

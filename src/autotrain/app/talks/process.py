@@ -63,10 +63,11 @@ class ModelProcess:
         """Events of one request, the last one included.  Whoever leaves early stops it.  Raises TalkProblem."""
         number, events = next(self._numbers), asyncio.Queue[Event]()
         self._asked[number] = events
-        is_over = False
+        is_sent = is_over = False
         try:
             await self.ready()
             self._send({"do": do, "id": number, **fields})
+            is_sent = True
             while not is_over:
                 event = await events.get()
                 is_over = event["event"] != "piece"
@@ -76,7 +77,7 @@ class ModelProcess:
         finally:
             self._asked.pop(number, None)
             self.last_used = time.monotonic()
-            if not is_over and self.is_alive:
+            if is_sent and not is_over and self.is_alive:
                 self._send({"do": "stop", "id": number})
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ class _Line:
         for text in self._input:
             request = json.loads(text)
             if request["do"] == "stop":
-                self.stop_of(request["id"]).set()
+                self._stop(request["id"])
             else:
                 self.stop_of(request["id"])
                 self.requests.put(request)
@@ -71,6 +71,11 @@ class _Line:
     def stop_of(self, request_id: Any) -> threading.Event:
         with self._lock:
             return self._stops.setdefault(request_id, threading.Event())
+
+    def _stop(self, request_id: Any) -> None:
+        with self._lock:
+            if request_id in self._stops:
+                self._stops[request_id].set()
 
     def forget(self, request_id: Any) -> None:
         with self._lock:
