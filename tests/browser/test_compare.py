@@ -38,11 +38,11 @@ def test_parameters_that_differ_stand_side_by_side(visit: Any):
     page = visit.open("/compare?ids=1,2")
     table = page.get_by_role("region", name="Settings that differ")
     assert [row.split() for row in table.locator("tbody tr").all_inner_texts()] == [
-        ["lr", "1e-05", "0.001"],
-        ["epochs", "1", "5"],
+        ["Learning", "rate", "lr", "1e-05", "0.001"],
+        ["Passes", "over", "the", "data", "epochs", "1", "5"],
     ]
     page.get_by_role("switch", name="Show all settings").click()
-    page.get_by_role("rowheader", name="batch_size", exact=True).wait_for()
+    page.get_by_role("rowheader", name=" batch_size").wait_for()
 
 
 @pytest.mark.usefixtures("three")

@@ -19,11 +19,8 @@ def table(label: str, headers: Sequence[str]) -> Generator[ui.element]:
             yield body
 
 
-def row(cells: Iterable[str], *, has_header: bool = False) -> ui.element:
-    """has_header: the first cell says what the others are of."""
-    with ui.element("tr") as line:
-        for at, cell in enumerate(cells):
-            is_header = has_header and at == 0
-            with ui.element("th" if is_header else "td").props("scope=row" if is_header else ""):
+def row(cells: Iterable[str]) -> None:
+    with ui.element("tr"):
+        for cell in cells:
+            with ui.element("td"):
                 ui.label(cell)
-    return line

@@ -5,12 +5,11 @@ from typing import Any
 
 from nicegui import ui
 
-from autotrain.app.components.table import row, table
+from autotrain.app.components.table import table
 from autotrain.app.components.text import paragraph
 from autotrain.app.feeds import RunFeed
-from autotrain.app.words import t, translated
+from autotrain.app.words import t
 from autotrain.errors import RunFolderError
-from autotrain.trainers.clm.params import LLMTrainingParams
 
 # A name of its own is what every run has; the rest isn't about training.
 _NOT_COMPARED = frozenset({"project_name", "token", "set_by_user"})
@@ -30,7 +29,9 @@ class Parameters:
         self._draw(is_all=False)
 
     def _draw(self, *, is_all: bool) -> None:
-        found = sorted({name for values in self._values for name in values}) if is_all else differing(self._values)
+        found = (
+            list(dict.fromkeys(name for values in self._values for name in values)) if is_all else differing(self._values)
+        )
         self._place.clear()
         with self._place:
             if not found:
@@ -38,8 +39,16 @@ class Parameters:
                 return
             with table(t("compare.parameters"), ["", *self._names]):
                 for name in found:
-                    cells = [name, *(written(values.get(name)) for values in self._values)]
-                    row(cells, has_header=True).tooltip(help_of(name))
+                    self._row(name)
+
+    def _row(self, name: str) -> None:
+        with ui.element("tr"):
+            with ui.element("th").props("scope=row"):
+                ui.label(t(f"parameters.{name}"))
+                ui.label(name).classes("at-muted at-mono at-plain")
+            for values in self._values:
+                with ui.element("td"):
+                    ui.label(written(values.get(name)))
 
 
 def differing(parameters: Sequence[Values]) -> list[str]:
@@ -53,11 +62,6 @@ def written(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(str(one) for one in value)
     return "–" if value is None else str(value)
-
-
-def help_of(name: str) -> str:
-    """What a parameter does, in the reader's language where there are words."""
-    return translated(f"parameters.{name}") or LLMTrainingParams.model_fields[name].description or ""
 
 
 def _values(feed: RunFeed) -> Values:
