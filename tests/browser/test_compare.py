@@ -42,7 +42,7 @@ def test_parameters_that_differ_stand_side_by_side(visit: Any):
         ["Passes", "over", "the", "data", "epochs", "1", "5"],
     ]
     page.get_by_role("switch", name="Show all settings").click()
-    page.get_by_role("rowheader", name=" batch_size").wait_for()
+    page.get_by_role("rowheader", name="Rows at a time batch_size").wait_for()
 
 
 @pytest.mark.usefixtures("three")
