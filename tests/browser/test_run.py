@@ -1,11 +1,16 @@
 """The page of a run: charts, answers, log, left-out rows, settings, and what can be done."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from harness import PHONE, Server, serving
 from made_runs import MadeRun, leave_out, make_run
+
+from autotrain.runs.waiting import enqueue
+from autotrain.trainers.clm.params import LLMTrainingParams
 
 FAILED = "step 41: the loss is nan, its gradient's norm nan; training can't go on. Lower lr"
 
@@ -145,6 +150,36 @@ def test_what_the_data_hold_is_text_and_never_a_script(visits: Any, server: Serv
         page = visits(server).open(f"/run/{run.number}?tab={tab}")
         page.get_by_text("<img src=x onerror=window.hacked=1>").first.wait_for()
         assert page.evaluate("window.hacked") is None
+
+
+def test_a_waiting_run_says_its_place_and_is_taken_out_of_the_queue(visit: Any, server: Server):
+    make_run(server, "busy", "training")  # the machine takes one at a time
+    params = LLMTrainingParams(model="smollm2-135m", project_name="later", trainer="sft", data_path="data")
+    with patch.dict(os.environ, {"AUTOTRAIN_HOME": str(server.home)}):
+        number = enqueue("later", server.workspace / "later", "local-ui", params.to_json())
+    page = visit.open(f"/run/{number}")
+    page.get_by_text("In the queue, number 1.").wait_for()
+    page.get_by_role("button", name="Take out of the queue").click()
+    page.get_by_role("heading", name="It was taken out of the queue").wait_for()
+    assert page.get_by_role("button", name="Delete").is_visible()
+
+
+def test_a_run_is_deleted_with_the_keyboard_alone(visit: Any, run: MadeRun):
+    page = visit.open(f"/run/{run.number}")
+    page.get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    question = page.get_by_role("alertdialog", name="Delete this run?")
+    question.wait_for()
+    page.wait_for_function("document.activeElement.innerText === 'Back'")
+    page.keyboard.press("Escape")
+    question.wait_for(state="hidden")
+    page.get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement.innerText === 'Back'")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/runs")
+    assert (run.folder / "state.json").is_file()
 
 
 @pytest.mark.parametrize("number", ["99", "x", "1%2F..", "-1"])
