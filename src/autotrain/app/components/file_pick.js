@@ -4,7 +4,7 @@ export default {
     <div :class="['at-file', { 'at-file-over': isOver }]"
       @dragover.prevent="isOver = true" @dragleave="isOver = false" @drop.prevent="drop">
       <input :id="name" type="file" class="at-file-input" :aria-describedby="name + '-said'"
-        :disabled="isBusy" @change="chosen" />
+        :disabled="isBusy" @change="chosen" @keydown.enter.prevent="$event.target.click()" />
       <label class="at-file-label" :for="name">
         <span class="at-file-title">{{ texts.title }}</span>
         <span class="at-muted at-small">{{ texts.hint }}</span>
