@@ -39,7 +39,8 @@ def make_run(workspace: Path, name: str, base: Path, *, kind: str = "adapter", s
     if kind != "nothing":
         _save_model(folder, base, kind)
     (folder / "README.md").write_text(
-        f"---\nlicense: mit\n---\n# {name}\n\nMade in {folder}. ![loss](loss_curve.svg)\n\n<img src=x alt=x onerror=alert(1)>\n"
+        f"---\nlicense: mit\n---\n# {name}\n\nMade in {folder}. ![loss](loss_curve.svg)\n\n"
+        "<img src=x alt=x onerror=alert(1)>\n"
     )
     number = register(name, folder, "local", os.getpid())
     assert number is not None
