@@ -61,6 +61,7 @@ class ErrandView:
         self._title.text = t(f"after.{errand.kind}_{errand.state}")
         self._bar.visible = self._stop.visible = is_running
         self._text.text = self._line(errand)
+        self._text.visible = bool(self._text.text)
         self._text.classes(remove="at-bad", add="at-bad" if errand.problem and not errand.is_stopped else "")
         has_address = is_done and errand.kind == PUSH and errand.result.startswith(("https://", "http://"))
         self._link.visible = has_address
