@@ -169,6 +169,9 @@ def test_a_run_is_run_again_with_all_that_was_set_in_it(datasets: Datasets, work
     made = LLMTrainingParams(**parameters_of(again, datasets))
     said = made.model_dump()
     assert {**said, "skip_bad_rows": False} == {**before.model_dump(), "skip_bad_rows": False}
+    recognised = before.model_copy(update={"trainer": "sft"})
+    recognised.model_fields_set.discard("text_column")
+    assert check(draft_of(recognised, "local", datasets), datasets, workspace, ()).problems == {}
     elsewhere = draft_of(before.model_copy(update={"data_path": "/data/far", "model": "/models/far"}), "local", datasets)
     assert check(elsewhere, datasets, workspace, ()).params is not None  # what was in the run may be used again
 

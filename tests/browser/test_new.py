@@ -9,6 +9,8 @@ import pytest
 from harness import PHONE, serving
 from made_runs import make_run
 
+from autotrain.trainers.clm.params import LLMTrainingParams
+
 WAIT = 240_000
 STEPS = 6
 ROWS = [("What is red?", "A colour."), ("What is two?", "A number."), ("What is a fox?", "An animal.")] * 6
@@ -328,7 +330,11 @@ def test_a_run_is_run_again_with_changes_under_a_free_name(with_model: Any, visi
         "".join(json.dumps({"prompt": question, "completion": answer}) + "\n" for question, answer in ROWS)
     )
     model, data = str(with_model.workspace / "tiny"), str(with_model.workspace / "data.jsonl")
-    made = make_run(with_model, "first", trainer="sft", model=model, data_path=data, lr=0.0123, epochs=2)
+    made = make_run(with_model, "first")
+    said = LLMTrainingParams(
+        trainer="sft", model=model, data_path=data, project_name="first", lr=0.0123, epochs=2, chat_template="tokenizer"
+    )
+    said.save(made.folder)
     page = visits(with_model).open(f"/new?from={made.number}")
     at_step(page, 4)
     page.wait_for_selector("#optimizer")

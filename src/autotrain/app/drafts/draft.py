@@ -139,7 +139,7 @@ def draft_of(params: LLMTrainingParams, backend: str, datasets: Datasets) -> Dra
         trainer=params.trainer,
         model=params.model,
         mapping={name: said[name] for name in COLUMNS if params.is_explicit(name) and said[name]},
-        is_mapped=True,
+        is_mapped=params.is_explicit("text_column"),
         skips_bad_rows=params.skip_bad_rows,
         view="all",
         backend="local" if backend.startswith("local") else backend,
