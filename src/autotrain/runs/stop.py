@@ -43,6 +43,14 @@ def stop(entry: Entry, grace_seconds: float) -> bool:
     return has_left
 
 
+def _wake(processes: Mapping[int, Process]) -> None:
+    """A paused process takes no signal but SIGCONT and SIGKILL; one that is being paused is seen to be so a moment later."""
+    for process in processes.values():
+        now = find_process(process.pid)
+        if now and now.is_paused:
+            send(process, signal.SIGCONT)
+
+
 def _wait_for_release(entry: Entry) -> None:
     """Until nobody holds the folder: of a process that was ended, threads may still be leaving."""
     end = time.monotonic() + _CHILDREN_SECONDS
@@ -53,11 +61,9 @@ def _wait_for_release(entry: Entry) -> None:
 def _let_leave(worker: Process, known: Mapping[int, Process], grace_seconds: float) -> Mapping[int, Process]:
     """Ask the worker to save and leave, and wait for it and what it started.  Returns what is then known to belong to it."""
     send(worker, signal.SIGTERM)
-    for process in known.values():
-        if process.is_paused:
-            send(process, signal.SIGCONT)  # a paused process takes no signal but this and SIGKILL
     end = time.monotonic() + grace_seconds
     while is_there(worker) and time.monotonic() < end:
+        _wake(known)
         time.sleep(_POLL_SECONDS)
         known = belonging_to(worker, known.values())
     end = time.monotonic() + _CHILDREN_SECONDS
