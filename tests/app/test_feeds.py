@@ -215,16 +215,21 @@ def in_loop(work: Callable[[list[float]], Any], feed: RunFeed | Feeds) -> list[f
 
 @pytest.mark.parametrize("what", ["state.json", "metrics.jsonl", "train.log", "samples.jsonl"])
 def test_a_change_is_told_within_a_second_and_quiet_is_quiet(feed: RunFeed, folder: Path, what: str):
+    waits: list[float] = []
+
     async def work(calls: list[float]) -> None:
         await asyncio.sleep(0.5)
         assert calls == []
-        add(folder / what, [{}])
-        end = time.monotonic() + 10
-        while not calls and time.monotonic() < end:
-            await asyncio.sleep(0.01)
+        for _ in range(3):
+            calls.clear()
+            add(folder / what, [{}])
+            changed = time.monotonic()
+            while not calls and time.monotonic() - changed < 10:
+                await asyncio.sleep(0.01)
+            waits.append(time.monotonic() - changed)
 
-    (called, *_) = in_loop(work, feed)
-    assert called - 0.5 < 1.0
+    in_loop(work, feed)
+    assert sorted(waits)[1] < 1.0  # the machine of a test may be busy: most of them must hold it
 
 
 def test_many_changes_are_told_at_most_every_quarter_of_a_second(feed: RunFeed, folder: Path):
