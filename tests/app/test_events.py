@@ -170,7 +170,9 @@ def test_a_stream_ends_when_the_server_does(served: str, number: int, state: App
     found: list[Event] = []
     thread = threading.Thread(target=lambda: found.extend(events(served, number)))
     thread.start()
-    time.sleep(1)
+    end = time.monotonic() + 30
+    while not found and time.monotonic() < end:
+        time.sleep(0.01)
     assert thread.is_alive()
     state.end_streams()  # as the server does it, in its loop; here from beside it
     thread.join(30)
