@@ -211,6 +211,23 @@ def test_rows_that_hold_html_are_text_and_one_broken_row_is_left_out_by_name(wit
     assert visit.errors == []
 
 
+def test_some_rows_of_a_longer_file_are_kept_unless_all_are_wanted(with_model: Any, visits: Any):
+    page = open_data_step(visits(with_model))
+    drop(
+        page, "long.jsonl", "".join(json.dumps({"text": f"This is tale {number}."}) + "\n" for number in range(100)).encode()
+    )
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    assert page.get_by_text("10 rows of your file are kept").is_visible()
+    page.get_by_role("button", name="As config.yaml").click()
+    assert "valid_split: valid" in page.locator("#written").inner_text()
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Train on all rows").click()
+    page.get_by_text("10 rows of your file are kept").wait_for(state="detached")
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    page.get_by_role("button", name="As config.yaml").click()
+    assert "valid_split" not in page.locator("#written").inner_text()
+
+
 def test_data_for_another_task_offer_that_task(with_model: Any, visits: Any):
     page = open_data_step(visits(with_model))
     rows = [{"prompt": f"Say {number}", "chosen": f"{number}", "rejected": "no"} for number in range(20)]

@@ -100,20 +100,20 @@ class DataStep(Step):
                 paragraph(note.text).classes("at-small at-muted")
 
     def _draw_valid(self, dataset: DataSet) -> None:
+        """Rows that are validated on: held back, or of a file of their own."""
+        if dataset.held_back:
+            with ui.element("div").classes("at-file-card"), ui.element("div").classes("at-row"):
+                Tag("span", t("new.held_back", count=number(dataset.held_back)), class_="at-grow")
+                ui.button(t("new.use_all"), on_click=self._drop_valid).props("flat dense")
         with Tag("details") as details:
             Tag("summary", t("new.valid"))
             with ui.element("div").classes("at-column"):
                 paragraph(t("new.valid_hint")).classes("at-muted at-small")
-                if dataset.held_back:
-                    with ui.element("div").classes("at-row at-file-card"):
-                        Tag("span", t("new.held_back", count=number(dataset.held_back)), class_="at-grow")
-                        ui.button(t("new.use_all"), on_click=self._drop_valid).props("flat dense")
-                elif dataset.has_valid:
+                if dataset.has_valid and not dataset.held_back:
                     self._draw_file(dataset, "valid")
-                elif can_hold_back(dataset.folder / f"train.{dataset.files['train'].kind}", dataset.files["train"].kind):
-                    ui.button(t("new.hold_back"), on_click=self._hold_back).props("outline")
-                if dataset.has_valid:
                     details.props("open")
+                elif _can_hold_back(dataset):
+                    ui.button(t("new.hold_back"), on_click=self._hold_back).props("outline")
                 address = here(f"/api/datasets/{dataset.identity}/valid")
                 limit = self.wizard.state.datasets.max_bytes
                 FilePick(address, "file-valid", limit, self._valid_taken, title=t("new.drop_valid"), hint=t("new.drop_hint"))
@@ -204,6 +204,11 @@ class DataStep(Step):
     def show_problems(self, problems: dict[str, str]) -> None:
         super().show_problems(problems)
         self._panel.show_problems(problems)
+
+
+def _can_hold_back(dataset: DataSet) -> bool:
+    kind = dataset.files["train"].kind
+    return not dataset.has_valid and can_hold_back(dataset.folder / f"train.{kind}", kind)
 
 
 def _entry(dataset: DataSet) -> str:

@@ -84,7 +84,7 @@ WORDS = MappingProxyType(
         "new.delete": "Delete this file",
         "new.delete_question": "Delete this data set?",
         "new.delete_explained": "The file and its validation file are deleted here. Runs that were trained on it stay, but can’t be resumed.",
-        "new.held_back": "{count} rows of your file are kept for this, and not trained on.",
+        "new.held_back": "{count} rows of your file are kept to see whether the model gets better; they aren’t trained on.",
         "new.use_all": "Train on all rows",
         "new.hold_back": "Keep a tenth of my rows for this",
         "new.too_few": "There are too few rows to spare any, or they can’t be told apart here.",

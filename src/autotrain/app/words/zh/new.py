@@ -84,7 +84,7 @@ WORDS = MappingProxyType(
         "new.delete": "删除这个文件",
         "new.delete_question": "删除这个数据集？",
         "new.delete_explained": "会删除这里的文件及其验证文件。用它训练的结果保留，但不能再继续训练。",
-        "new.held_back": "你的文件中有 {count} 行留作此用，不参与训练。",
+        "new.held_back": "你的文件中有 {count} 行用来检查模型是否变好，不参与训练。",
         "new.use_all": "用全部数据训练",
         "new.hold_back": "从我的数据中留出十分之一",
         "new.too_few": "行数太少，或这里无法拆分。",
