@@ -115,7 +115,7 @@ def add_starting(router: APIRouter, state: AppState) -> None:
         """Start a run, or put it into the queue where the machine is busy."""
         config = must_be_sound(asked)
         number = state.queue.submit(config.params, config.backend, overwrite=asked.overwrite, token=token_in(config.params))
-        return answer_of(state.feeds.run(number).view())
+        return _fresh(state, number)
 
     @router.post("/runs/{number}/again", status_code=201)
     def run_again(number: Number, changed: Again) -> RunAnswer:
@@ -131,7 +131,7 @@ def add_starting(router: APIRouter, state: AppState) -> None:
         again = state.queue.submit(
             config.params, config.backend, token=token_in(config.params), allowed_paths=paths_of(values)
         )
-        return answer_of(state.feeds.run(again).view())
+        return _fresh(state, again)
 
 
 def add_changing(router: APIRouter, state: AppState) -> None:
@@ -182,7 +182,12 @@ def free_name(state: AppState, name: str) -> str:
     raise ConfigError(f"project_name: {name} was used too often; give another name")
 
 
-async def _answer(state: AppState, number: int) -> RunAnswer:
+def _fresh(state: AppState, number: int) -> RunAnswer:
+    """Where a run stands after it was changed: not as somebody saw it a moment before."""
     feed = state.feeds.run(number)
     feed.forget_view()
-    return answer_of(await asyncio.to_thread(feed.view))
+    return answer_of(feed.view())
+
+
+async def _answer(state: AppState, number: int) -> RunAnswer:
+    return await asyncio.to_thread(_fresh, state, number)
