@@ -7,9 +7,10 @@ import sys
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 
 _LOGGER = logging.getLogger("autotrain")
-_TOKEN_PATTERN = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b")
+_TOKEN_SHAPE = r"\bhf_[A-Za-z0-9]{8,}\b"
 # A file opened late still gets the beginning; a run says some twenty lines before.
 _NUM_EARLY_RECORDS = 500
 _secrets: set[str] = set()
@@ -25,9 +26,14 @@ def hide_secret(secret: str | None) -> None:
 
 def mask(text: str) -> str:
     """Return `text` with known secrets, and anything shaped like a hub token, replaced by ****."""
-    for secret in _secrets:
-        text = text.replace(secret, "****")
-    return _TOKEN_PATTERN.sub("hf_****", text)
+    return _pattern(frozenset(_secrets)).sub(lambda found: "hf_****" if found["shaped"] else "****", text)
+
+
+@lru_cache(maxsize=8)
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
+    """The longest first: one secret may stand inside another, and no part of it may be left."""
+    known = [re.escape(secret) for secret in sorted(secrets, key=len, reverse=True)]
+    return re.compile("|".join([*known, f"(?P<shaped>{_TOKEN_SHAPE})"]))
 
 
 class _StandardError(logging.Handler):
