@@ -19,6 +19,8 @@ from autotrain.runs.processes import belonging_to, find_process, is_there
 from autotrain.training.metrics import read_json_lines
 
 SECONDS = 240
+# Enough for a run to be in the middle still when its server is back.
+EPOCHS, STEPS_PER_EPOCH = 20, 24
 
 
 class Api:
@@ -77,7 +79,7 @@ def losses(folder: Path) -> list[tuple[int, float]]:
 def test_a_run_outlives_its_server_and_goes_on_where_it_was_stopped(server: Server):
     """The server is killed in mid-run; the next one shows the run as it is, stops it whole, and lets it go on exactly."""
     api = Api(server)
-    number = api("POST", "/runs", {"config": config("run", epochs=6)})["number"]
+    number = api("POST", "/runs", {"config": config("run", epochs=EPOCHS)})["number"]
     api.wait(number, lambda run: run["step"] > 5)
     worker = find_process(json.loads((server.workspace / "run" / "state.json").read_text())["pid"])
     assert worker
@@ -100,7 +102,7 @@ def test_a_run_outlives_its_server_and_goes_on_where_it_was_stopped(server: Serv
     tree = belonging_to(worker)
     api("POST", f"/runs/{number}/stop", {})
     run = api.wait(number, lambda run: not run["is_live"])
-    assert run["stage"] == "interrupted" and 0 < run["step"] < 144
+    assert run["stage"] == "interrupted" and 0 < run["step"] < EPOCHS * STEPS_PER_EPOCH
     assert [pid for pid, one in tree.items() if is_there(one)] == []
     assert list((server.workspace / "run" / "checkpoints").glob("checkpoint-*/trainable.safetensors"))
     api("POST", f"/runs/{number}/resume", {})
@@ -108,7 +110,7 @@ def test_a_run_outlives_its_server_and_goes_on_where_it_was_stopped(server: Serv
     again = api("POST", f"/runs/{number}/again", {"params": {}})["number"]
     assert api.wait(again, lambda run: not run["is_live"])["stage"] == "finished"
     assert losses(server.workspace / "run") == losses(server.workspace / "run-2")
-    assert len(losses(server.workspace / "run")) == 144
+    assert len(losses(server.workspace / "run")) == EPOCHS * STEPS_PER_EPOCH
 
 
 def test_autotrains_client_trains_on_this_machine(server: Server):
