@@ -182,7 +182,7 @@ def test_pairs_in_bf16_are_proven_with_the_same_rows_and_numbers_in_float32():
     assert {**proof.all_params(), "mixed_precision": "bf16", "batch_size": 4} == WORKS["dpo-lora-bf16"].all_params()
     assert proof.tolerance == 1e-4
     assert WORKS["sft-lora-bf16"].proof is not None
-    assert WORKS["sft-lora-bf16-packed"].proof is None and WORKS["sft-lora-fp32"].proof is None and WORKS["start"].proof is None
+    assert all(WORKS[name].proof is None for name in ("sft-lora-bf16-packed", "sft-lora-fp32", "start"))
 
 
 def test_nothing_is_said_where_nothing_is_wrong():
