@@ -123,7 +123,7 @@ def test_weights_that_lack_more_than_the_head_are_refused(tiny_llama, saved):
 
 @pytest.mark.parametrize("quantization", ["int4", "int8"])
 def test_on_a_quantized_base_the_head_stays_whole_and_is_trained(tiny_llama, saved, documents, quantization: str):
-    pytest.importorskip("bitsandbytes")
+    pytest.importorskip("bitsandbytes", reason="nothing quantizes without bitsandbytes (extra quant)")
     source = saved(tiny_llama(hidden_size=64, intermediate_size=128))
     policy = load(source, peft=True, rest={"quantization": quantization}).train()
     name = head_names(policy)[0]
