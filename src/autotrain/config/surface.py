@@ -19,6 +19,7 @@ GROUPS = MappingProxyType(
         "lengths": "Lengths",
         "optimisation": "Optimisation",
         "adapter": "Adapter, precision and memory",
+        "machines": "Devices and machines",
         "preference": "Preference training",
         "saving": "Watching, saving, stopping",
         "hub": "Hugging Face Hub",

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
-from autotrain.config.base import Settings, nearest, unknown_key_message
+from autotrain.config.base import nearest, unknown_key_message
 from autotrain.run_folder import write_text
+from autotrain.trainers.clm.machines import MachineParams
 from autotrain.trainers.clm.names import (
     FAST_PATHS,
     FOREIGN_NAMES,
@@ -32,6 +33,7 @@ from autotrain.trainers.clm.values import (
     OneOrSeveral,
     Optional,
     Sizes,
+    field,
     joined_fast_paths,
     known,
 )
@@ -46,159 +48,144 @@ PARAMS_FILE = "training_params.json"
 CHAT_TEMPLATES = ("zephyr", "chatml", "tokenizer")
 
 
-def _field(default: Any, help: str, *, group: str, trainers: tuple[str, ...] = (), unit: str = "", **limits: Any) -> Any:
-    """A pydantic field; `trainers` empty means all of them use it."""
-    extra: dict[str, Any] = {"group": group}
-    if trainers:
-        extra["trainers"] = list(trainers)
-    if unit:
-        extra["unit"] = unit
-    return Field(default, description=help, json_schema_extra=extra, **limits)
-
-
 def _kinds(annotation: Any) -> set[Any]:
     """The types that a union names."""
     return set(get_args(annotation)) or {annotation}
 
 
-class LLMTrainingParams(Settings):
+class LLMTrainingParams(MachineParams):
     """Parameters of one fine-tuning run.  Raises pydantic.ValidationError (a ValueError) on bad values."""
 
     # What is trained, on what, and where it goes
-    model: str = _field("gpt2", "Base model: a hub id, a local folder, a GGUF file, or smollm2-135m.", group="model")
-    trust_remote_code: bool = _field(
+    model: str = field("gpt2", "Base model: a hub id, a local folder, a GGUF file, or smollm2-135m.", group="model")
+    trust_remote_code: bool = field(
         False, "Run code that comes with the model; ALLOW_REMOTE_CODE=1 in the environment does the same.", group="model"
     )
-    use_safetensors: bool = _field(
+    use_safetensors: bool = field(
         True, "Load weights from safetensors only; false: from pickled files too, which can run any code.", group="model"
     )
-    project_name: str = _field("project-name", "Name of the run, and the folder that it is written to.", group="model")
-    trainer: Annotated[Trainer, Lower] = _field("default", "Training method.", group="model")
-    data_path: str = _field("data", "A data file, a folder of files, or a hub data set.", group="data")
-    train_split: str = _field("train", "Split to train on: a file's stem, `split`, or `config:split`.", group="data")
-    valid_split: Annotated[str | None, Optional] = _field(
+    project_name: str = field("project-name", "Name of the run, and the folder that it is written to.", group="model")
+    trainer: Annotated[Trainer, Lower] = field("default", "Training method.", group="model")
+    data_path: str = field("data", "A data file, a folder of files, or a hub data set.", group="data")
+    train_split: str = field("train", "Split to train on: a file's stem, `split`, or `config:split`.", group="data")
+    valid_split: Annotated[str | None, Optional] = field(
         None, "Split to validate on; without it there is no validation.", group="data"
     )
-    text_column: str = _field(
+    text_column: str = field(
         "text", "Column with the text or the conversation (pairs: the chosen answer; kto: the answer).", group="data"
     )
-    prompt_text_column: Annotated[str | None, Optional] = _field(None, "Column with the prompt.", group="data")
-    rejected_text_column: Annotated[str | None, Optional] = _field(
+    prompt_text_column: Annotated[str | None, Optional] = field(None, "Column with the prompt.", group="data")
+    rejected_text_column: Annotated[str | None, Optional] = field(
         None, "Column with the rejected answer.", group="data", trainers=PAIRS
     )
-    label_column: str = _field(
+    label_column: str = field(
         "label",
         "Column that says whether the answer is good: true or false, 1 or 0, yes or no.",
         group="data",
         trainers=("kto",),
     )
-    chat_template: Annotated[str | None, Optional] = _field(
+    chat_template: Annotated[str | None, Optional] = field(
         None,
         "How conversations become text: none, zephyr, chatml, tokenizer (the model's own), or a path to a Jinja file.",
         group="data",
     )
-    train_on_prompt: bool = _field(
+    train_on_prompt: bool = field(
         False, "Also train on the prompt and on the turns that aren't the assistant's.", group="data", trainers=("sft",)
     )
-    skip_bad_rows: bool = _field(
-        False, "Leave malformed rows out and list them, instead of refusing the data.", group="data"
-    )
-    add_eos_token: bool = _field(True, "End each text with the end-of-sequence token.", group="data", trainers=("default",))
+    skip_bad_rows: bool = field(False, "Leave malformed rows out and list them, instead of refusing the data.", group="data")
+    add_eos_token: bool = field(True, "End each text with the end-of-sequence token.", group="data", trainers=("default",))
 
     # Lengths
-    block_size: Annotated[int | list[int], Sizes] = _field(
+    block_size: Annotated[int | list[int], Sizes] = field(
         -1,
         "Longest sequence; -1 is min(1024, model_max_length, the model's own limit). Of a list, the largest is the limit.",
         group="lengths",
         unit="tokens",
     )
-    model_max_length: int = _field(2048, "Upper bound for all lengths.", group="lengths", unit="tokens", gt=0)
-    max_prompt_length: int = _field(
+    model_max_length: int = field(2048, "Upper bound for all lengths.", group="lengths", unit="tokens", gt=0)
+    max_prompt_length: int = field(
         128, "Longest prompt; its end is kept.", group="lengths", trainers=ANSWERS, unit="tokens", gt=0
     )
-    max_completion_length: Annotated[int | None, Optional] = _field(
+    max_completion_length: Annotated[int | None, Optional] = field(
         None, "Longest answer; its beginning is kept.", group="lengths", trainers=ANSWERS, unit="tokens", gt=0
     )
-    packing: bool = _field(
+    packing: bool = field(
         False,
         "Fill blocks of block_size with several rows, which never see each other; batch_size then counts blocks.",
         group="lengths",
         trainers=("sft",),
     )
-    padding: Annotated[Literal["left", "right"] | None, Optional, Lower] = _field(
+    padding: Annotated[Literal["left", "right"] | None, Optional, Lower] = field(
         "right", "Padding side written into the saved tokenizer; training doesn't depend on it.", group="lengths"
     )
 
     # Optimisation
-    lr: float = _field(3e-5, "Highest learning rate.", group="optimisation", ge=0, allow_inf_nan=False)
-    epochs: int = _field(1, "Passes over the data.", group="optimisation", gt=0)
-    batch_size: int = _field(2, "Rows (pairs; blocks when packing) of a batch, per device.", group="optimisation", gt=0)
-    gradient_accumulation: int = _field(4, "Batches that make one optimizer step.", group="optimisation", gt=0)
-    auto_find_batch_size: bool = _field(
+    lr: float = field(3e-5, "Highest learning rate.", group="optimisation", ge=0, allow_inf_nan=False)
+    epochs: int = field(1, "Passes over the data.", group="optimisation", gt=0)
+    batch_size: int = field(2, "Rows (pairs; blocks when packing) of a batch, per device.", group="optimisation", gt=0)
+    gradient_accumulation: int = field(4, "Batches that make one optimizer step.", group="optimisation", gt=0)
+    auto_find_batch_size: bool = field(
         False, "Search for the largest number of tokens that fits memory; the step stays the same.", group="optimisation"
     )
-    optimizer: str = _field("adamw_torch", "Optimizer, by its Hugging Face name.", group="optimisation")
-    scheduler: str = _field("linear", "Learning-rate schedule, by its Hugging Face name.", group="optimisation")
-    warmup_ratio: float = _field(
+    optimizer: str = field("adamw_torch", "Optimizer, by its Hugging Face name.", group="optimisation")
+    scheduler: str = field("linear", "Learning-rate schedule, by its Hugging Face name.", group="optimisation")
+    warmup_ratio: float = field(
         0.1, "Share of the steps in which the learning rate rises.", group="optimisation", ge=0, le=1
     )
-    weight_decay: float = _field(0.0, "Weight decay; not applied to norms and biases.", group="optimisation", ge=0)
-    max_grad_norm: float = _field(1.0, "Gradients are scaled down to this norm; 0 leaves them.", group="optimisation", ge=0)
-    seed: int = _field(42, "Seed of data order, initial weights and dropout.", group="optimisation", ge=0, lt=2**32)
+    weight_decay: float = field(0.0, "Weight decay; not applied to norms and biases.", group="optimisation", ge=0)
+    max_grad_norm: float = field(1.0, "Gradients are scaled down to this norm; 0 leaves them.", group="optimisation", ge=0)
+    seed: int = field(42, "Seed of data order, initial weights and dropout.", group="optimisation", ge=0, lt=2**32)
 
     # Adapters, precision, memory
-    peft: bool = _field(False, "Train a LoRA adapter instead of all weights.", group="adapter")
-    lora_r: int = _field(16, "Rank of the adapter.", group="adapter", gt=0)
-    lora_alpha: int = _field(32, "Scale of the adapter: alpha / r.", group="adapter", gt=0)
-    lora_dropout: float = _field(0.05, "Dropout before the adapter.", group="adapter", ge=0, lt=1)
-    target_modules: Annotated[str | None, Joined, Optional] = _field(
+    peft: bool = field(False, "Train a LoRA adapter instead of all weights.", group="adapter")
+    lora_r: int = field(16, "Rank of the adapter.", group="adapter", gt=0)
+    lora_alpha: int = field(32, "Scale of the adapter: alpha / r.", group="adapter", gt=0)
+    lora_dropout: float = field(0.05, "Dropout before the adapter.", group="adapter", ge=0, lt=1)
+    target_modules: Annotated[str | None, Joined, Optional] = field(
         "all-linear", "Layers that get an adapter: all-linear, or names with commas between.", group="adapter"
     )
-    use_rslora: bool = _field(False, "Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732).", group="adapter")
-    use_dora: bool = _field(False, "Train magnitude and direction apart (DoRA, arXiv 2402.09353).", group="adapter")
-    merge_adapter: bool = _field(False, "Merge the adapter into the base model at the end.", group="adapter")
-    quantization: Annotated[Literal["int4", "int8"] | None, Optional, Lower] = _field(
+    use_rslora: bool = field(False, "Scale by alpha / sqrt(r) (rsLoRA, arXiv 2312.03732).", group="adapter")
+    use_dora: bool = field(False, "Train magnitude and direction apart (DoRA, arXiv 2402.09353).", group="adapter")
+    merge_adapter: bool = field(False, "Merge the adapter into the base model at the end.", group="adapter")
+    quantization: Annotated[Literal["int4", "int8"] | None, Optional, Lower] = field(
         "int4", "Hold the frozen base in 4 (nf4) or 8 bits; used with peft only.", group="adapter"
     )
-    mixed_precision: Annotated[Literal["fp16", "bf16", "auto"] | None, Optional, Lower] = _field(
+    mixed_precision: Annotated[Literal["fp16", "bf16", "auto"] | None, Optional, Lower] = field(
         None, "Precision of the computation; auto takes what is fast and safe here.", group="adapter"
     )
-    use_flash_attention_2: bool = _field(False, "Ask for FlashAttention 2.", group="adapter")
-    unsloth: bool = _field(False, "Ask for unsloth's kernels.", group="adapter", trainers=("default", "sft"))
-    disable_gradient_checkpointing: bool = _field(
+    use_flash_attention_2: bool = field(False, "Ask for FlashAttention 2.", group="adapter")
+    unsloth: bool = field(False, "Ask for unsloth's kernels.", group="adapter", trainers=("default", "sft"))
+    disable_gradient_checkpointing: bool = field(
         False, "Never trade computation for memory; otherwise it is done where memory needs it.", group="adapter"
     )
-    fast_paths: Annotated[str, Joined] = _field(
+    fast_paths: Annotated[str, Joined] = field(
         "auto", f"Faster computation, the same to rounding: auto, none, or of {', '.join(FAST_PATHS)}.", group="adapter"
-    )
-    distributed_backend: Annotated[Literal["ddp", "deepspeed"] | None, Optional, Lower] = _field(
-        None, "How several devices work together.", group="adapter"
     )
 
     # Preference training
-    model_ref: Annotated[str | None, Optional] = _field(
+    model_ref: Annotated[str | None, Optional] = field(
         None, "Reference model; without it, the base model.", group="preference", trainers=REFERRING
     )
-    precompute_reference: bool = _field(
+    precompute_reference: bool = field(
         False,
         "Compute the reference's log-probabilities once, before training, and keep them on disk.",
         group="preference",
         trainers=REFERRING,
     )
-    dpo_beta: float = _field(
+    dpo_beta: float = field(
         0.1,
         "Strength of the pull to the reference (cpo has none: scale of the log-probabilities).",
         group="preference",
         trainers=(*REFERRING, "cpo"),
         gt=0,
     )
-    loss_type: Annotated[str | list[str], OneOrSeveral] = _field(
+    loss_type: Annotated[str | list[str], OneOrSeveral] = field(
         "sigmoid", "Formula of DPO, or several of them, whose losses are added.", group="preference", trainers=("dpo",)
     )
-    loss_weights: Annotated[list[Finite] | None, Listed, Optional] = _field(
+    loss_weights: Annotated[list[Finite] | None, Listed, Optional] = field(
         None, "A weight for each of loss_type; without them, 1 each.", group="preference", trainers=("dpo",)
     )
-    label_smoothing: float = _field(
+    label_smoothing: float = field(
         0.0,
         "Probability that a pair's answers are the wrong way round; of sigmoid, sigmoid_norm, robust, aot and exo_pair "
         "(there 0 means 0.001).",
@@ -207,64 +194,64 @@ class LLMTrainingParams(Settings):
         ge=0,
         lt=0.5,
     )
-    rpo_alpha: float = _field(
+    rpo_alpha: float = field(
         0.0, "Weight of the chosen answers' NLL, added to the loss (RPO).", group="preference", trainers=("dpo", "ipo"), ge=0
     )
-    orpo_beta: float = _field(0.1, "Weight of the odds ratio.", group="preference", trainers=("orpo",), ge=0)
-    orpo_nll_on_prompt: bool = _field(
+    orpo_beta: float = field(0.1, "Weight of the odds ratio.", group="preference", trainers=("orpo",), ge=0)
+    orpo_nll_on_prompt: bool = field(
         False,
         "Train on the prompt too, as TRL does, not on the chosen answer alone.",
         group="preference",
         trainers=("orpo",),
     )
-    simpo_beta: float = _field(2.0, "Scale of the mean log-probabilities.", group="preference", trainers=("simpo",), gt=0)
-    simpo_gamma: float = _field(
+    simpo_beta: float = field(2.0, "Scale of the mean log-probabilities.", group="preference", trainers=("simpo",), gt=0)
+    simpo_gamma: float = field(
         1.0, "Margin by which the chosen answer should lead, after scaling.", group="preference", trainers=("simpo",), ge=0
     )
-    cpo_alpha: float = _field(
+    cpo_alpha: float = field(
         1.0, "Weight of the chosen answers' NLL, added to the loss.", group="preference", trainers=("cpo",), ge=0
     )
-    kto_desirable_weight: float = _field(1.0, "Weight of good answers.", group="preference", trainers=("kto",), ge=0)
-    kto_undesirable_weight: float = _field(1.0, "Weight of bad answers.", group="preference", trainers=("kto",), ge=0)
-    reward_centering: float = _field(
+    kto_desirable_weight: float = field(1.0, "Weight of good answers.", group="preference", trainers=("kto",), ge=0)
+    kto_undesirable_weight: float = field(1.0, "Weight of bad answers.", group="preference", trainers=("kto",), ge=0)
+    reward_centering: float = field(
         0.0, "Weight of the term that keeps scores near 0; 0.01 is usual.", group="preference", trainers=("reward",), ge=0
     )
 
     # Watching, saving, stopping
-    log: Annotated[str, Joined] = _field(
+    log: Annotated[str, Joined] = field(
         "none", "Trackers: none, tensorboard, wandb, trackio, mlflow; several with commas.", group="saving"
     )
-    logging_steps: int = _field(-1, "Steps between logged lines; -1 is steps / 20, between 1 and 25.", group="saving", ge=-1)
-    eval_strategy: Annotated[Literal["epoch", "steps", "no"], Lower] = _field(
+    logging_steps: int = field(-1, "Steps between logged lines; -1 is steps / 20, between 1 and 25.", group="saving", ge=-1)
+    eval_strategy: Annotated[Literal["epoch", "steps", "no"], Lower] = field(
         "epoch", "When to validate, if there is a valid_split.", group="saving"
     )
-    eval_steps: Annotated[int | None, Optional] = _field(
+    eval_steps: Annotated[int | None, Optional] = field(
         None, "Steps between validations; implies eval_strategy: steps.", group="saving", gt=0
     )
-    early_stopping_patience: Annotated[int | None, Optional] = _field(
+    early_stopping_patience: Annotated[int | None, Optional] = field(
         None, "Stop after this many validations without a better eval_loss.", group="saving", gt=0
     )
-    num_sample_prompts: int = _field(3, "Prompts of the validation set answered at each validation.", group="saving", ge=0)
-    save_strategy: Annotated[Literal["epoch", "steps", "no"], Lower] = _field(
+    num_sample_prompts: int = field(3, "Prompts of the validation set answered at each validation.", group="saving", ge=0)
+    save_strategy: Annotated[Literal["epoch", "steps", "no"], Lower] = field(
         "epoch", "When to write a checkpoint, beside one every 5 minutes; no: only the best.", group="saving"
     )
-    save_steps: Annotated[int | None, Optional] = _field(
+    save_steps: Annotated[int | None, Optional] = field(
         None, "Steps between checkpoints; implies save_strategy: steps.", group="saving", gt=0
     )
-    save_total_limit: int = _field(1, "Checkpoints kept, beside the best one.", group="saving", gt=0)
-    max_hours: Annotated[float | None, Optional] = _field(
+    save_total_limit: int = field(1, "Checkpoints kept, beside the best one.", group="saving", gt=0)
+    max_hours: Annotated[float | None, Optional] = field(
         None, "Save and stop after this time.", group="saving", unit="hours", gt=0
     )
 
     # The Hugging Face Hub
-    push_to_hub: bool = _field(False, "Upload the result to the hub.", group="hub")
-    username: Annotated[str | None, Optional] = _field(None, "User or organisation that the result belongs to.", group="hub")
-    token: Annotated[SecretStr | None, Optional] = _field(None, "Hub token; never written anywhere.", group="hub")
-    hub_private: bool = _field(True, "Only the owner sees the repository; false: everyone does.", group="hub")
-    hub_revision: Annotated[str | None, Optional] = _field(
+    push_to_hub: bool = field(False, "Upload the result to the hub.", group="hub")
+    username: Annotated[str | None, Optional] = field(None, "User or organisation that the result belongs to.", group="hub")
+    token: Annotated[SecretStr | None, Optional] = field(None, "Hub token; never written anywhere.", group="hub")
+    hub_private: bool = field(True, "Only the owner sees the repository; false: everyone does.", group="hub")
+    hub_revision: Annotated[str | None, Optional] = field(
         None, "Branch of the repository that is pushed to; made if absent.", group="hub"
     )
-    push_checkpoints: bool = _field(
+    push_checkpoints: bool = field(
         False, "Upload checkpoints while training, so that another machine can go on with --resume.", group="hub"
     )
 

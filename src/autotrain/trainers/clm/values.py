@@ -10,6 +10,16 @@ from autotrain.config.base import nearest
 from autotrain.trainers.clm.names import FAST_PATHS
 
 
+def field(default: Any, help: str, *, group: str, trainers: tuple[str, ...] = (), unit: str = "", **limits: Any) -> Any:
+    """A pydantic field; `trainers` empty means all of them use it."""
+    extra: dict[str, Any] = {"group": group}
+    if trainers:
+        extra["trainers"] = list(trainers)
+    if unit:
+        extra["unit"] = unit
+    return Field(default, description=help, json_schema_extra=extra, **limits)
+
+
 def _none_if_said(value: Any) -> Any:
     """`none`, `null`, `no` and an empty string mean None, as in AutoTrain's page; YAML reads a bare `no` as False."""
     if value is False:
