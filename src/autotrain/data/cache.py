@@ -85,7 +85,11 @@ def key_of(
 
 def find(key: str) -> Kept | None:
     """What is kept under `key`, or None; an entry that isn't as it was written is deleted."""
-    folder = _root() / key
+    return read_split(_root() / key, key)
+
+
+def read_split(folder: Path, key: str) -> Kept | None:
+    """What `write_split` wrote into `folder`, or None; what isn't as it was written is deleted."""
     try:
         header = _read_header(folder, key)
         if header is None:
@@ -135,20 +139,25 @@ def keep(key: str, store: ExampleStore, rows: RowsReport, notices: Sequence[str]
 def _write(key: str, store: ExampleStore, rows: RowsReport, notices: Sequence[str]) -> None:
     root = _root()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=root))
+    if store.num_bytes <= MAX_BYTES // 2:
+        write_split(root / key, key, store, rows, notices)
+        _make_room(root, key)
+
+
+def write_split(folder: Path, key: str, store: ExampleStore, rows: RowsReport, notices: Sequence[str]) -> None:
+    """Write a split into the new folder `folder`, whole or not at all; where it is there already, it stays."""
+    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
     try:
         (temporary / _ROWS).touch(mode=0o600)
         rows.write(temporary / _ROWS)
         sizes = {**store.save(temporary), _ROWS: (temporary / _ROWS).stat().st_size}
-        if sum(sizes.values()) <= MAX_BYTES // 2:
-            header = {"key": key, "sizes": sizes, "files": store.files, "fingerprint": store.fingerprint}
-            header |= {"report": rows.state(), "notices": list(notices)}
-            text = json.dumps({**header, "digest": _digest(json.dumps(header, sort_keys=True))})
-            (temporary / _HEADER).touch(mode=0o600)
-            (temporary / _HEADER).write_text(text, encoding="utf-8")
-            if not (root / key).exists():
-                temporary.rename(root / key)
-            _make_room(root, key)
+        header = {"key": key, "sizes": sizes, "files": store.files, "fingerprint": store.fingerprint}
+        header |= {"report": rows.state(), "notices": list(notices)}
+        text = json.dumps({**header, "digest": _digest(json.dumps(header, sort_keys=True))})
+        (temporary / _HEADER).touch(mode=0o600)
+        (temporary / _HEADER).write_text(text, encoding="utf-8")
+        if not folder.exists():
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -178,6 +178,11 @@ class ExampleStore:
             column.save(folder / name)
         return {name: len(column) * column.dtype.itemsize for name, column in self._columns.items()}
 
+    @property
+    def num_bytes(self) -> int:
+        """What `save` would write."""
+        return sum(len(column) * column.dtype.itemsize for column in self._columns.values())
+
     def close(self) -> None:
         """Give the files' space back."""
         for column in self._columns.values():

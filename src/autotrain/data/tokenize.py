@@ -12,6 +12,7 @@ from autotrain import log
 from autotrain.data import cache
 from autotrain.data.chat import ChatTemplate
 from autotrain.data.encode import SpanEncoder, framed
+from autotrain.data.handover import Handover
 from autotrain.data.lengths import Lengths
 from autotrain.data.marked import Encoded, Marked
 from autotrain.data.messages import RowProblem
@@ -37,23 +38,30 @@ def load_examples(
     report: RowsReport,
     *,
     trains_prompt: bool = False,
+    handover: Handover | None = None,
 ) -> ExampleStore:
     """A split, tokenized: as an earlier run kept it, or now.  Rows left out or cut are entered into `report`.
 
+    handover: to or from other processes of the run, of which one tokenizes for all.
     trains_prompt: the prompt of a pair is trained on too, as a third sequence.  Raises DataError for malformed rows
     (unless skip_bad_rows) and if no row is left.
     """
     key = cache.key_of(params, source, loaded, lengths, trains_prompt=trains_prompt)
-    kept = cache.find(key) if key else None
+    taken = handover.take(source.split) if handover else None
+    kept = taken or (cache.find(key) if key else None)
     if kept is not None:
         for notice in kept.notices:
             log.notice(notice)
         with closing(kept.rows):
             report.add(kept.rows)
+            if handover and not taken:
+                handover.give(source.split, kept.store, kept.rows, kept.notices)
         return kept.store
     with closing(RowsReport()) as rows, log.collect_notices() as notices:
         store = tokenize_split(params, source, loaded, lengths, rows, trains_prompt=trains_prompt)
         report.add(rows)
+        if handover:
+            handover.give(source.split, store, rows, notices)
         return cache.keep(key, store, rows, notices) if key else store
 
 

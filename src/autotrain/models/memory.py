@@ -5,7 +5,7 @@ Estimates, not promises: they count what a decoder layer of the Llama kind keeps
 Legend: H hidden size, I inner size, Q and K heads of queries and of keys times their size, V vocabulary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -85,6 +85,21 @@ class MemoryEstimate:
     logit_row: int
     chunk_rows: int
     score: int = 0
+
+    def shared_by(self, number: int) -> "MemoryEstimate":
+        """Of each of `number` devices among which weights, gradients and optimizer are cut up.
+
+        A layer at a time is whole, and the next one on its way; so are the matrices of embedding and head.
+        """
+        if number == 1:
+            return self
+        whole = 2 * self.weights // max(1, self.num_layers)
+        return replace(
+            self,
+            weights=self.weights // number + whole,
+            gradients=self.gradients // number,
+            optimizer=self.optimizer // number,
+        )
 
     @property
     def fixed(self) -> int:

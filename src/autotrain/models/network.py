@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -118,6 +119,12 @@ class Network(nn.Module):
             return self._fast_body.hidden(ids, positions, layout)
         return flat_hidden(self._body, ids, positions, layout)
 
+    def leave_layers_whole(self) -> None:
+        """From now on decoder layers are called as modules: wrappers that gather a layer's weights need to be asked."""
+        if self._fast_body is not None:
+            self._fast_body = None
+            self.verdict = replace(self.verdict, way="plain")
+
     @property
     def fast_layers(self) -> bool:
         """Whether decoder layers are run as one function each."""
@@ -154,13 +161,21 @@ class Network(nn.Module):
         finally:
             tuner.enable_adapter_layers()
 
+    def generate(self, **arguments: Any) -> Tensor:
+        """As the model's own `generate`."""
+        generate: Any = self.model.generate
+        return generate(**arguments)
+
     def trainable_state(self) -> dict[str, Tensor]:
-        """Copies, on the processor, of exactly the parameters that are trained."""
-        return {name: parameter.detach().to("cpu", copy=True) for name, parameter in self._trained()}
+        """Copies, on the processor, of exactly the parameters that are trained.
+
+        Where they are cut up among processes, all of these must call it.
+        """
+        return {name: _whole(parameter.detach()).to("cpu", copy=True) for name, parameter in self.trained().items()}
 
     def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:
         """Put back what `trainable_state` returned.  Raises TrainingError where names or shapes don't fit this model."""
-        trained = dict(self._trained())
+        trained = self.trained()
         odd = sorted(trained.keys() ^ state.keys()) or [n for n in trained if trained[n].shape != state[n].shape]
         if odd:
             raise TrainingError(
@@ -170,8 +185,9 @@ class Network(nn.Module):
             for name, parameter in trained.items():
                 parameter.copy_(state[name])
 
-    def _trained(self) -> list[tuple[str, nn.Parameter]]:
-        return [(name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad]
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that are trained, by name."""
+        return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:
         """Compute layers again in the backward pass instead of keeping what they made: all of them, or none."""
@@ -200,6 +216,10 @@ class Network(nn.Module):
         size = torch.empty(0, dtype=self.precision.compute).element_size()
         computation = Computation(self.device.type, size, self.fast_layers, not self.has_adapter, optimizer_bytes)
         return estimate_memory(self.model, self.pretrained.config, computation)
+
+
+def _whole(weight: Tensor) -> Tensor:
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
 def _with_fast_attention(body: nn.Module, ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:

@@ -27,11 +27,24 @@ BF16 = Precision(torch.bfloat16, True, "bf16")
 FP16 = Precision(torch.float16, True, "fp16")
 
 
-def choose_device() -> torch.device:
-    """The accelerator if there is one, otherwise the processor.  Under torchrun each process takes its own."""
+def choose_device(number: int | None = None) -> torch.device:
+    """The accelerator if there is one, otherwise the processor.
+
+    number: of this process among those of the run on this machine, each of which takes a GPU of its own; an Apple device
+    can't be shared, so several processes compute on the processor.  Raises DeviceError if there are fewer GPUs.
+    """
     if torch.cuda.is_available():
+        if number is not None:
+            if number >= torch.cuda.device_count():
+                raise DeviceError(
+                    f"devices: process {number} of this machine finds {torch.cuda.device_count()} GPUs; lower devices, or look "
+                    "at CUDA_VISIBLE_DEVICES"
+                )
+            torch.cuda.set_device(number)
         return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+    if number is None and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
 
 
 def choose_precision(params: LLMTrainingParams, device: torch.device) -> Precision:

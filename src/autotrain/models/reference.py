@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ from autotrain.models.probe import undisturbed
 from autotrain.models.quantize import Quantization
 from autotrain.models.reference_cache import LogProbsFile, fingerprint_of_weights
 from autotrain.models.transfer import to_device
+from autotrain.ranks import ALONE, Ranks
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.types import Batch, LogProbs
 
@@ -115,12 +117,13 @@ def make_reference(
     machine: Machine,
     path: Path,
     on_batch: Callable[[], None] = lambda: None,
+    ranks: Ranks = ALONE,
 ) -> Reference:
     """Choose the way, say so in a line, and do what has to be done once.
 
     Call it before a checkpoint is restored: where the whole model is trained, the policy must still be the base model.
     tokenizer: transformers', with the template in force.  path: the file in which log-probabilities are kept.
-    on_batch: called before each batch of the pass over the data; it may raise.
+    on_batch: called before each batch of the pass over the data; it may raise.  ranks: that share this pass.
     Raises ModelError for a `model_ref` that can't be had or has another vocabulary.
     """
     assert isinstance(policy, Policy)
@@ -135,7 +138,7 @@ def make_reference(
             "precision": machine.precision.name,
             "quantization": str(machine.quantization),
         }
-        return KeptReference(_keep(live, splits, others, path, on_batch), policy.device)
+        return KeptReference(_keep(live, splits, others, path, on_batch, ranks), policy.device)
     if live.is_policy:
         log.info("reference: the base model, by switching the adapter off; no second model in memory")
     else:
@@ -181,7 +184,12 @@ def _check_vocabulary(params: LLMTrainingParams, source: ModelSource, tokenizer:
 
 
 def _keep(
-    live: LiveReference, splits: Mapping[str, Split], others: Mapping[str, str], path: Path, on_batch: Callable[[], None]
+    live: LiveReference,
+    splits: Mapping[str, Split],
+    others: Mapping[str, str],
+    path: Path,
+    on_batch: Callable[[], None],
+    ranks: Ranks,
 ) -> LogProbsFile:
     """The file with the log-probabilities of all examples: as it is, if its fingerprint fits, or written now."""
     model = live.model
@@ -191,7 +199,7 @@ def _keep(
         **{f"data of {name}": split.fingerprint for name, split in splits.items()},
     }
     file = LogProbsFile(path, {name: split.num_predictions for name, split in splits.items()})
-    if file.fits(fingerprint):
+    if not ranks.any(not file.fits(fingerprint)):
         log.info(f"reference: its log-probabilities were found in {path}; no second model in memory")
         return file
     num_examples = sum(len(split.num_predictions) for split in splits.values())
@@ -200,20 +208,34 @@ def _keep(
         f"kept in {path}, no second model in memory"
     )
     progress = _Progress(num_examples)
-    file.write({name: _compute(live, file, name, split, progress, on_batch) for name, split in splits.items()}, fingerprint)
+    values = {name: _compute(live, file, name, split, progress, on_batch, ranks) for name, split in splits.items()}
+    file.write(values, fingerprint)
     return file
 
 
 def _compute(
-    live: LiveReference, file: LogProbsFile, name: str, split: Split, progress: "_Progress", on_batch: Callable[[], None]
+    live: LiveReference,
+    file: LogProbsFile,
+    name: str,
+    split: Split,
+    progress: "_Progress",
+    on_batch: Callable[[], None],
+    ranks: Ranks,
 ) -> np.ndarray:
-    values = np.empty(int(split.num_predictions.sum()), np.float32)
-    for indices, batch in split.batches():
+    """Each process takes every so-manieth batch; where the model is cut up among them, all compute at the same time."""
+    values = np.zeros(int(split.num_predictions.sum()), np.float32)
+    batches = split.batches()
+    while turn := list(islice(batches, ranks.total)):
         on_batch()
-        per_token = live.of(batch).per_token.float().cpu().numpy()
-        file.place(name, indices, per_token, values)
-        progress.add(len(indices))
-    return values
+        indices, batch = turn[min(ranks.rank, len(turn) - 1)]
+        if ranks.rank < len(turn) or ranks.way == "fsdp":
+            per_token = live.of(batch).per_token.float().cpu().numpy()
+        if ranks.rank < len(turn):
+            file.place(name, indices, per_token, values)  # pyright: ignore[reportPossiblyUnboundVariable]
+        progress.add(sum(len(indices) for indices, _ in turn))
+    if ranks.total == 1:
+        return values
+    return np.add.reduce([part for part in ranks.gather(values)], dtype=np.float32)
 
 
 class _Progress:

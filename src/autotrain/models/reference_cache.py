@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from autotrain.errors import TrainingError
 
@@ -86,7 +87,10 @@ def fingerprint_of_weights(model: nn.Module, *, skip_trained: bool) -> str:
     for name, parameter in model.named_parameters():
         if skip_trained and parameter.requires_grad:
             continue
-        values = parameter.detach().flatten()
+        values = parameter.detach()
+        if isinstance(values, DTensor):  # all processes ask at the same time
+            values = values.full_tensor()
+        values = values.flatten()
         stride = max(1, values.numel() // _NUM_SAMPLED_VALUES)
         sample = values[::stride].cpu().contiguous().view(torch.uint8).numpy()
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode() + sample.tobytes())

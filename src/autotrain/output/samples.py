@@ -77,8 +77,7 @@ def _answer(policy: Network, loaded: LoadedTokenizer, prompt: SamplePrompt, max_
         max_new_tokens=max_new_tokens, do_sample=False, eos_token_id=ends.eos_token_id, pad_token_id=ends.pad_token_id
     )
     ids = ids.to(policy.device)
-    generate: Any = policy.model.generate
-    output = generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
+    output = policy.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config)
     answer = str(tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True)).strip()
     return {"prompt": shown, "reference": reference, "answer": answer}
 

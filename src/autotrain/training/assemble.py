@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from autotrain import log
 from autotrain.data.batches import Batches
 from autotrain.data.store import ExampleStore
 from autotrain.models.memory import MemoryEstimate
 from autotrain.models.network import Network
+from autotrain.models.sharding import replicate, shard
 from autotrain.objectives.base import Objective
+from autotrain.ranks import ALONE, Ranks
 from autotrain.run_folder import METRICS_FILE, SAMPLES_FILE, RunFolder
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.training.checkpoint import Progress
@@ -19,7 +22,7 @@ from autotrain.training.loop import Display, Limits, Parts, Schedule
 from autotrain.training.metrics import JsonLines
 from autotrain.training.optim import build_optimizer, build_schedule, state_bytes
 from autotrain.training.peak import current_bytes, peak_bytes, start_measuring
-from autotrain.training.plan import MemoryPlan, plan_memory, total_memory_bytes
+from autotrain.training.plan import MemoryPlan, plan_memory
 from autotrain.training.step import Examples
 from autotrain.training.trackers import open_trackers
 
@@ -31,9 +34,12 @@ class Ready:
     """Built before the run folder is touched, since building it can still refuse.
 
     estimate: what training takes.  loaded_bytes: what was taken with the model loaded and nothing computed.
+    forward: the policy as gradients are taken through it, by all `ranks` together.  total_bytes: memory to count on.
     """
 
     policy: Network
+    forward: nn.Module
+    ranks: Ranks
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     memory: MemoryPlan
@@ -43,16 +49,28 @@ class Ready:
 
 
 def make_ready(
-    policy: Network, params: LLMTrainingParams, batches: Batches, longest_example: int, device: torch.device
+    policy: Network,
+    params: LLMTrainingParams,
+    batches: Batches,
+    longest_example: int,
+    device: torch.device,
+    total_bytes: int,
+    ranks: Ranks = ALONE,
 ) -> Ready:
-    """Optimizer, schedule and memory plan.  Raises ConfigError for an optimizer that can't be had."""
+    """Optimizer, schedule and memory plan.  Raises ConfigError for an optimizer that can't be had.
+
+    total_bytes: of memory that this process may count on.
+    """
     start_measuring(device)
+    forward: nn.Module = policy
+    if ranks.way == "fsdp":
+        shard(policy, ranks.total)
+    estimate = policy.memory(state_bytes(params.optimizer)).shared_by(ranks.total if ranks.way == "fsdp" else 1)
     loaded_bytes = current_bytes(device)
-    estimate = policy.memory(state_bytes(params.optimizer))
     memory = plan_memory(
         estimate,
         device_type=device.type,
-        total_bytes=total_memory_bytes(device),
+        total_bytes=total_bytes,
         # As large as the policy, until it is known better.
         other_bytes=estimate.weights if params.model_ref and not params.precompute_reference else 0,
         longest_example=longest_example,
@@ -60,9 +78,11 @@ def make_ready(
         search=params.auto_find_batch_size,
     )
     policy.checkpoint_layers(memory.num_checkpointed_layers)
+    if ranks.way == "ddp":
+        forward = replicate(policy)
     optimizer = build_optimizer(policy, params)
     schedule = Schedule(params.scheduler, build_schedule(optimizer, params, batches.total_steps))
-    return Ready(policy, optimizer, schedule, memory, estimate, loaded_bytes, device)
+    return Ready(policy, forward, ranks, optimizer, schedule, memory, estimate, loaded_bytes, device)
 
 
 def foresee(ready: Ready, store: ExampleStore, batches: Batches, other_bytes: int) -> Forecast:
@@ -86,10 +106,11 @@ def foresee(ready: Ready, store: ExampleStore, batches: Batches, other_bytes: in
 
 def tried_budget(ready: Ready, expected: Forecast, objective: Objective, train: Examples) -> int:
     """The plan's token budget; where it is in doubt that it fits, one that does, found with the largest micro-batch."""
-    budget = ready.memory.token_budget
-    if not expected.is_in_doubt(ready.device.type, ready.memory.total_bytes):
+    budget, ranks = ready.memory.token_budget, ready.ranks
+    # A process that ran out of memory would leave the others waiting in the middle of a layer.
+    if ranks.way == "fsdp" or not ranks.any(expected.is_in_doubt(ready.device.type, ready.memory.total_bytes)):
         return budget
-    fits = try_largest(ready.policy, objective, train, expected.largest, budget)
+    fits = int(ranks.least(try_largest(ready.policy, objective, train, expected.largest, budget)))
     if fits < budget:
         log.notice(f"memory ran out with {budget:,} tokens a micro-batch: {fits:,} are taken (the loss stays the same)")
     return fits
@@ -122,6 +143,8 @@ def assemble(
     needs_scaler = device_type == "cuda" and ready.policy.precision.name == "fp16"
     return Parts(
         policy=ready.policy,
+        forward=ready.forward,
+        ranks=ready.ranks,
         objective=objective,
         optimizer=ready.optimizer,
         schedule=ready.schedule,
@@ -132,6 +155,6 @@ def assemble(
         folder=folder,
         metrics=JsonLines(folder.path / METRICS_FILE, length_bytes=progress.metrics_bytes),
         samples=JsonLines(folder.path / SAMPLES_FILE, length_bytes=progress.samples_bytes),
-        trackers=open_trackers(params, folder.path, progress.step),
+        trackers=open_trackers(params, folder.path, progress.step) if ready.ranks.leads else [],
         display=display,
     )

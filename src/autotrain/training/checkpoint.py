@@ -5,6 +5,8 @@ checkpoints/checkpoint-N/ holds
     optimizer.pt            optimizer, schedule and gradient scaler
     random.pt               states of all random generators
     progress.json           step, best step, lengths of the metric files, token budget, ...
+    random-R.pt             of a run of several processes, those of process R from 1 on
+    sharded/                in place of trainable.safetensors, where the model is cut up among them (training/shards.py)
     optimizer-validated.pt  only where the step's validation was made up for after a resume: it may move the schedule on
 """
 
@@ -13,7 +15,7 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -26,9 +28,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from autotrain.errors import RunFolderError
+from autotrain.ranks import Ranks
 from autotrain.run_folder import write_json
 
 _NAME = re.compile(r"checkpoint-(\d+)")
+SHARDED = "sharded"
 _OPTIMIZER, _OPTIMIZER_AFTER_VALIDATION = "optimizer.pt", "optimizer-validated.pt"
 
 
@@ -66,13 +70,22 @@ class Progress:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint as read from disk."""
+    """A checkpoint as read from disk.  random_states: of each process that wrote it; weights: none where it is sharded."""
 
     folder: Path
     progress: Progress
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
-    random_states: Mapping[str, Any]
+    random_states: Sequence[Mapping[str, Any]]
+
+    def random_states_of(self, ranks: Ranks) -> Mapping[str, Any]:
+        """Those of this process; where there were fewer or more processes, those of another one, moved on by its number."""
+        if len(self.random_states) == ranks.total:
+            return self.random_states[ranks.rank]
+        restore_random_states(self.random_states[0])
+        if ranks.rank:
+            torch.manual_seed(torch.initial_seed() + 1_000_003 * (self.progress.step * ranks.total + ranks.rank))
+        return random_states()
 
 
 def random_states() -> dict[str, Any]:
@@ -100,10 +113,17 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
 
 
 def write_checkpoint(
-    folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any], randoms: Mapping[str, Any]
+    folder: Path,
+    progress: Progress,
+    weights: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any],
+    randoms: Mapping[str, Any],
+    randoms_of_others: Sequence[Mapping[str, Any]] = (),
+    shards: Path | None = None,
 ) -> Path:
     """Write checkpoint-`step` into `folder`: first under another name, on disk, then renamed.
 
+    shards: a folder, on disk already, to begin with in place of `weights`.
     If it is there already, its weights are the same and only what the step's validation may have changed is new.
     """
     folder.mkdir(exist_ok=True)
@@ -116,13 +136,19 @@ def write_checkpoint(
         return final
     temporary = folder / f".tmp-checkpoint-{progress.step}"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary / "trainable.safetensors")
+    if shards:
+        shards.rename(temporary)
+    else:
+        temporary.mkdir()
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary / "trainable.safetensors")
     torch.save(optimizer, temporary / _OPTIMIZER)
     torch.save(randoms, temporary / "random.pt")
+    for rank, states in enumerate(randoms_of_others, start=1):
+        torch.save(states, temporary / f"random-{rank}.pt")
     (temporary / "progress.json").write_text(json.dumps(asdict(progress), indent=2), encoding="utf-8")
     for file in temporary.iterdir():
-        _to_disk(file)
+        if file.is_file():  # shards are on disk already
+            _to_disk(file)
     temporary.rename(final)
     _to_disk(folder)
     return final
@@ -158,14 +184,19 @@ def read_checkpoint(folder: Path, step: int) -> Checkpoint:
         return Checkpoint(
             path,
             progress,
-            load_file(path / "trainable.safetensors"),
+            {} if (path / SHARDED).is_dir() else load_file(path / "trainable.safetensors"),
             torch.load(renewed if progress.validated and renewed.exists() else path / _OPTIMIZER, weights_only=True),
-            torch.load(path / "random.pt", weights_only=True),
+            [torch.load(file, weights_only=True) for file in _random_files(path)],
         )
     except (OSError, ValueError, TypeError, RuntimeError, KeyError, EOFError, SafetensorError, UnpicklingError) as error:
         raise RunFolderError(
             f"--resume: {path} can't be read ({error}); delete this folder to resume from an earlier checkpoint"
         ) from error
+
+
+def _random_files(path: Path) -> list[Path]:
+    others = sorted(path.glob("random-*.pt"), key=lambda file: int(file.stem.removeprefix("random-")))
+    return [path / "random.pt", *others]
 
 
 def prune_checkpoints(folder: Path, keep: int, best_step: int | None) -> None:
@@ -174,5 +205,5 @@ def prune_checkpoints(folder: Path, keep: int, best_step: int | None) -> None:
     for step in steps[:-keep]:
         if step != best_step:  # renamed first: a half-deleted one must not pass for whole
             (folder / f"checkpoint-{step}").rename(folder / f".tmp-checkpoint-{step}")
-    for leftover in folder.glob(".tmp-checkpoint-*"):
+    for leftover in [*folder.glob(".tmp-checkpoint-*"), *folder.glob(".tmp-shards-*")]:
         shutil.rmtree(leftover)

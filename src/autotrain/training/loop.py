@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import nn
 from torch.optim import Optimizer
 
 from autotrain import log
@@ -16,19 +16,19 @@ from autotrain.data.batches import Batches
 from autotrain.errors import Interrupted, TrainingError
 from autotrain.models.network import Network
 from autotrain.objectives.base import Objective
+from autotrain.ranks import ALONE, Ranks
 from autotrain.run_folder import CHECKPOINTS, FAILED, FINISHED, INTERRUPTED, RunFolder
 from autotrain.training.checkpoint import (
     Checkpoint,
     Progress,
     prune_checkpoints,
-    random_states,
     restore_random_states,
-    write_checkpoint,
 )
 from autotrain.training.due import SAVE_SECONDS, Due
 from autotrain.training.metrics import JsonLines
 from autotrain.training.optim import advance_after_step, advance_after_validation
 from autotrain.training.peak import held_bytes
+from autotrain.training.shards import restore_weights, save_together, whole_number
 from autotrain.training.signals import StopSignal
 from autotrain.training.step import Examples, StepResult, Stop, accumulate_within_memory, evaluate
 from autotrain.training.trackers import Tracker
@@ -73,10 +73,12 @@ def _nothing(progress: Progress) -> None:
 class Parts:
     """Everything that the loop works on; the recipe puts it together.
 
+    forward: the policy as gradients are taken through it.  ranks: the processes that share the work.
     after_save: hears of each checkpoint that was written.
     """
 
     policy: Network
+    forward: nn.Module
     objective: Objective
     optimizer: Optimizer
     schedule: Schedule
@@ -90,6 +92,7 @@ class Parts:
     trackers: Sequence[Tracker]
     display: Display
     after_save: Callable[[Progress], None] = _nothing
+    ranks: Ranks = ALONE
 
     def __enter__(self) -> "Parts":
         return self
@@ -130,12 +133,11 @@ class Loop:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue as if the run had never ended."""
         parts = self.parts
-        parts.policy.load_trainable_state(checkpoint.weights)
-        parts.optimizer.load_state_dict(checkpoint.optimizer["optimizer"])
+        restore_weights(parts.policy, parts.optimizer, checkpoint)
         parts.schedule.object.load_state_dict(checkpoint.optimizer["schedule"])
         parts.scaler.load_state_dict(checkpoint.optimizer["scaler"])
         self.progress = checkpoint.progress
-        restore_random_states(checkpoint.random_states)
+        restore_random_states(checkpoint.random_states_of(parts.ranks))
 
     def run(self) -> None:
         """Train to the end, or until max_hours are over or validation says stop.
@@ -148,7 +150,7 @@ class Loop:
             if not self.progress.validated:
                 self._after_step(self.progress.step)
             while self.progress.step < parts.batches.total_steps and not self.progress.stopped_early:
-                if self._stop.asked():
+                if parts.ranks.any(self._stop.asked()):
                     raise Stop
                 self._take_step()
                 self._after_step(self.progress.step)
@@ -167,7 +169,9 @@ class Loop:
         parts.optimizer.zero_grad(set_to_none=True)
         budget = self.progress.token_budget
         indices = parts.batches.step(step)
-        result = accumulate_within_memory(parts.policy, parts.objective, self._train, indices, budget, parts.scaler.scale)
+        result = accumulate_within_memory(
+            parts.forward, parts.objective, self._train, indices, budget, parts.scaler.scale, ranks=parts.ranks
+        )
         if result.token_budget < budget:
             log.notice(f"memory ran out: from now on {result.token_budget:,} tokens a micro-batch (the loss stays the same)")
         grad_norm = self._update(result)
@@ -193,7 +197,7 @@ class Loop:
         trained = [parameter for group in parts.optimizer.param_groups for parameter in group["params"]]
         gradients = [parameter for parameter in trained if parameter.grad is not None]
         largest = parts.limits.max_grad_norm or math.inf
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(gradients, largest))
+        grad_norm = whole_number(torch.nn.utils.clip_grad_norm_(gradients, largest))
         if not math.isfinite(result.loss) or not (math.isfinite(grad_norm) or parts.scaler.is_enabled()):
             raise TrainingError(
                 f"step {self.progress.step + 1}: the loss is {result.loss}, its gradient's norm {grad_norm}; "
@@ -220,6 +224,7 @@ class Loop:
             self._record({**row, "memory_bytes": held_bytes(parts.policy.device)})
         parts.display.step(row, is_logged)
         parts.folder.beat(progress.step, parts.batches.total_steps)
+        parts.ranks.tick(progress.step)
 
     def _record(self, row: Mapping[str, Any]) -> None:
         self.parts.metrics.append(row)
@@ -236,7 +241,7 @@ class Loop:
         if step == 0:
             return
         seconds = time.monotonic() - self._last_save
-        by_time = due.save_every is not None and seconds > self.parts.limits.save_seconds
+        by_time = due.save_every is not None and self.parts.ranks.decide(seconds > self.parts.limits.save_seconds)
         ends_early = self.progress.stopped_early and due.save_every is not None
         if due.save(step) or by_time or better or ends_early:
             self._save()
@@ -246,10 +251,12 @@ class Loop:
         parts = self.parts
         assert self._valid is not None
         started = time.perf_counter()
-        sums = evaluate(parts.policy, parts.objective, self._valid, self.progress.token_budget, self._stop.asked)
+        sums = evaluate(
+            parts.policy, parts.objective, self._valid, self.progress.token_budget, self._stop.asked, parts.ranks
+        )
         seconds = round(time.perf_counter() - started, 3)
         samples = self._answer_samples()
-        if self._stop.asked():
+        if parts.ranks.any(self._stop.asked()):
             raise Stop
         row = {
             "step": step,
@@ -290,14 +297,11 @@ class Loop:
         self.progress = self.progress.with_(
             metrics_bytes=parts.metrics.length_bytes, samples_bytes=parts.samples.length_bytes
         )
-        write_checkpoint(checkpoints, self.progress, self._weights(), self._optimizer_state(), random_states())
+        save_together(checkpoints, self.progress, parts.policy, self._optimizer_state(), parts.ranks)
         prune_checkpoints(checkpoints, parts.limits.save_total_limit, self.progress.best_step)
         parts.folder.set_state("training", self.progress.step, parts.batches.total_steps)
         self._last_save = time.monotonic()
         parts.after_save(self.progress)
-
-    def _weights(self) -> Mapping[str, Tensor]:
-        return self.parts.policy.trainable_state()
 
     def _optimizer_state(self) -> dict[str, Any]:
         parts = self.parts
@@ -317,4 +321,6 @@ class Loop:
 
     def _is_out_of_time(self) -> bool:
         limit, steps_left = self.parts.limits.max_seconds, self.parts.batches.total_steps - self.progress.step
-        return limit is not None and steps_left > 0 and time.monotonic() - self._started > limit
+        if limit is None or steps_left <= 0:
+            return False
+        return self.parts.ranks.decide(time.monotonic() - self._started > limit)

@@ -1,4 +1,4 @@
-"""The worker: `python -m autotrain.trainers.clm [train|inspect|generate] ...`.
+"""The worker: `python -m autotrain.trainers.clm [train|crew|inspect|generate] ...`.
 
 Exit codes: 0; 2 the user can mend it, nothing was written; 1 the run failed; 3 trained, but not pushed; 130 and 143
 interrupted, saved where possible.
@@ -22,9 +22,11 @@ from autotrain import log
 from autotrain.config.base import describe
 from autotrain.errors import REASON_FILE_VARIABLE, AutoTrainError, ConfigError
 from autotrain.hub.look import check_models
-from autotrain.run_folder import FINISHED, check_free, read_state
+from autotrain.run_folder import FINISHED, check_free, is_run, read_state
+from autotrain.trainers.clm import rank
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.streams import outlive_readers
+from autotrain.training.place import Place, find_place
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,27 +34,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     arguments = list(sys.argv[1:] if argv is None else argv)
     entry = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "train"
+    place = rank.begin() if entry == "train" else None
     log.start_logging()
     log.hide_secret(os.environ.get("HF_TOKEN"))
     try:
         return _entry(entry, started)(arguments)
     except AutoTrainError as error:
-        _say(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        _say("interrupted; what was not saved yet is lost")
-        return 130
-    except Exception:  # noqa: BLE001  the outermost frame of the worker
-        _say("the run failed, and not by a mistake of yours that we know of:\n" + traceback.format_exc())
-        return 1
+        return _say(error, error.exit_code, str(error), place)
+    except KeyboardInterrupt as error:
+        return _say(error, 130, "interrupted; what was not saved yet is lost", place)
+    except Exception as error:  # noqa: BLE001  the outermost frame of the worker
+        reason = "the run failed, and not by a mistake of yours that we know of:\n" + traceback.format_exc()
+        return _say(error, 1, reason, place)
 
 
-def _say(reason: str) -> None:
-    """Log why it ended, and hand it to a launcher that asked for it."""
+def _say(error: BaseException, code: int, reason: str, place: Place | None) -> int:
+    """Log why it ended, and hand it to a launcher that asked for it.  Returns the exit code."""
+    if place is not None:
+        code = rank.end(place, error, code, reason)
+        if rank.is_launched_by_us():
+            return code  # which tells it, once for all processes
     log.error(reason)
     file = os.environ.get(REASON_FILE_VARIABLE)
     if file:
         Path(file).write_text(log.mask(reason), encoding="utf-8")
+    return code
 
 
 def _entry(name: str, started: float) -> Callable[[list[str]], int]:
@@ -60,9 +66,13 @@ def _entry(name: str, started: float) -> Callable[[list[str]], int]:
         with _imports():
             from autotrain.trainers.clm.generate import main as generate
         return generate
+    if name == "crew":
+        from autotrain.trainers.clm.crew import main as crew
+
+        return crew
     entries: dict[str, Callable[[list[str]], int]] = {"train": partial(_train, started=started), "inspect": _inspect}
     if name not in entries:
-        raise ConfigError(f"no worker entry '{name}'; there are train, inspect, generate")
+        raise ConfigError(f"no worker entry '{name}'; there are train, crew, inspect, generate")
     return entries[name]
 
 
@@ -70,16 +80,25 @@ def _train(arguments: list[str], *, started: float) -> int:
     options = _options().parse_args(arguments)
     params = read_params(Path(options.training_config))
     folder = Path(params.project_name)
-    check_free(folder, resume=options.resume, overwrite=options.overwrite)
+    resume, overwrite = options.resume, options.overwrite
+    place = find_place()
+    if place and place.restart:
+        if rank.cannot_be_helped(place):
+            return 0
+        resume, overwrite = is_run(folder), False
+    if place is None or place.leads:
+        check_free(folder, resume=resume, overwrite=overwrite)
     state = read_state(folder)
-    if options.resume and state and state.stage == FINISHED:
+    if resume and state and state.stage == FINISHED:
+        if place and not place.leads:
+            return 0
         if not _push_late(folder, params):
             log.info(f"{folder} is finished already, after {state.step} steps; nothing to resume")
         return 0
     check_models(params)
     with _imports():
         from autotrain.trainers.clm.train import train
-    train(params, resume=options.resume, overwrite=options.overwrite, started=started)
+    train(params, resume=resume, overwrite=overwrite, started=started)
     return 0
 
 
@@ -143,6 +162,6 @@ def read_params(path: Path) -> LLMTrainingParams:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["train"]:
+    if sys.argv[1:2] in (["train"], ["crew"]):
         outlive_readers()
     sys.exit(main())

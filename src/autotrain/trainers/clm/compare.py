@@ -16,6 +16,7 @@ from autotrain.models.network import Network
 from autotrain.models.reference import REFERENCE_FILE, KeptReference, LiveReference, Reference, Split, make_reference
 from autotrain.models.reference import Machine as ReferenceMachine
 from autotrain.objectives.base import Objective
+from autotrain.ranks import ALONE, Ranks
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data, Machine
 from autotrain.training.signals import StopSignal
@@ -54,6 +55,7 @@ def open_comparison(
     machine: Machine,
     token_budget: int,
     stop: StopSignal,
+    ranks: Ranks = ALONE,
 ) -> Generator[Comparison]:
     """Make the reference, if the objective needs one.  Log-probabilities of an earlier run here are used again if they fit.
 
@@ -77,13 +79,15 @@ def open_comparison(
                 splits=_splits(data, token_budget),
                 machine=ReferenceMachine(machine.device, machine.precision, machine.quantization),
                 path=path,
-                on_batch=partial(_leave_if_asked, stop),
+                on_batch=partial(_leave_if_asked, stop, ranks),
+                ranks=ranks,
             )
         )
 
 
-def _leave_if_asked(stop: StopSignal) -> None:
-    if stop.asked():
+def _leave_if_asked(stop: StopSignal, ranks: Ranks) -> None:
+    ranks.tick()
+    if ranks.any(stop.asked()):
         raise Interrupted("interrupted before the reference's log-probabilities were complete", stop.number or 0)
 
 

@@ -19,6 +19,7 @@ from autotrain.trainers.clm.work import Work
 from autotrain.training.checkpoint import Progress, read_checkpoint
 from autotrain.training.metrics import read_json_lines
 from autotrain.training.peak import peak_bytes
+from autotrain.training.shards import weights_of
 
 
 def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, Any], start: record.Start) -> None:
@@ -28,7 +29,7 @@ def finish(run: RunFolder, work: Work, progress: Progress, facts: Mapping[str, A
     memory = {**facts["memory"], "measured_peak_bytes": peak_bytes(work.ready.device)}
     if progress.best_step is not None and progress.best_step != progress.step:
         log.info(f"the best validation loss was at step {progress.best_step}: its weights are the result")
-        policy.load_trainable_state(read_checkpoint(folder / CHECKPOINTS, progress.best_step).weights)
+        policy.load_trainable_state(weights_of(read_checkpoint(folder / CHECKPOINTS, progress.best_step)))
     save_result(policy, work.data.tokenizer, params, work.source, folder)
     if params.merge_adapter and params.peft:
         log.info("merging the adapter into the base model ...")

@@ -11,6 +11,7 @@ import torch
 from autotrain import log
 from autotrain.base_models import ModelSource, find_model
 from autotrain.data.batches import Batches, make_batches
+from autotrain.data.handover import Handover
 from autotrain.data.lengths import Lengths, resolve_lengths
 from autotrain.data.report import RowsReport
 from autotrain.data.samples import Source, open_split
@@ -21,20 +22,28 @@ from autotrain.models.load import Precision, choose_device, choose_precision, mo
 from autotrain.models.quantize import Quantization, choose_quantization
 from autotrain.objectives.base import Objective
 from autotrain.trainers.clm.params import LLMTrainingParams
+from autotrain.training.place import Place
+from autotrain.training.plan import total_memory_bytes
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how it is computed."""
+    """Where and how it is computed.  num_sharing: processes of the run that share this device's memory."""
 
     device: torch.device
     precision: Precision
     quantization: Quantization | None
+    num_sharing: int = 1
+
+    @property
+    def memory_bytes(self) -> int:
+        """What this process may count on."""
+        return total_memory_bytes(self.device) // self.num_sharing
 
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained and validated on, and how it got there."""
+    """What is trained and validated on, and how it got there.  num_devices: that a step's size was multiplied by."""
 
     train: ExampleStore
     valid: ExampleStore | None
@@ -45,6 +54,7 @@ class Data:
     lengths: Lengths
     report: RowsReport
     fingerprint: dict[str, str]
+    num_devices: int = 1
 
     @property
     def longest_example(self) -> int:
@@ -58,16 +68,28 @@ class Data:
         self.report.close()
 
 
-def choose_machine(params: LLMTrainingParams) -> Machine:
-    """Device, precision and quantization; raises DeviceError for what was asked for and can't be had."""
-    device = choose_device()
-    return Machine(device, choose_precision(params, device), choose_quantization(params, device))
+def choose_machine(params: LLMTrainingParams, place: Place | None = None) -> Machine:
+    """Device, precision and quantization; raises DeviceError for what was asked for and can't be had.
+
+    place: of this process among others, each of which takes a device.
+    """
+    device = choose_device(place.local if place else None)
+    num_sharing = place.num_local if place and device.type != "cuda" else 1
+    return Machine(device, choose_precision(params, device), choose_quantization(params, device), num_sharing)
 
 
-def prepare_data(params: LLMTrainingParams, model: ModelSource, objective: Objective, day: date | None = None) -> Data:
+def prepare_data(
+    params: LLMTrainingParams,
+    model: ModelSource,
+    objective: Objective,
+    day: date | None = None,
+    handover: Handover | None = None,
+    num_devices: int = 1,
+) -> Data:
     """Read, recognise, tokenize.  Raises DataError, ConfigError, ModelError before any weight is loaded.
 
     day: what a template that writes the date takes for today, None for today.
+    handover: where one process tokenizes for others.  num_devices: that share a step.
     """
     gc.freeze()  # what is there now stays: looking for garbage in it while rows are read costs a fifth of the time
     report = RowsReport()
@@ -78,13 +100,13 @@ def prepare_data(params: LLMTrainingParams, model: ModelSource, objective: Objec
     tokenizer = load_tokenizer(params, model, needs_chat=needs_chat, day=day)
     limit = model_limit(config)
     lengths = resolve_lengths(params, tokenizer.tokenizer.model_max_length, limit)
-    load = partial(load_examples, params, loaded=tokenizer, lengths=lengths, report=report)
+    load = partial(load_examples, params, loaded=tokenizer, lengths=lengths, report=report, handover=handover)
     trains_prompt = objective.sequences_per_example == 3
     train = load(train_source, trains_prompt=trains_prompt)
     valid = load(valid_source, trains_prompt=trains_prompt) if valid_source else None
     fingerprint = {"train": train.fingerprint} | ({"valid": valid.fingerprint} if valid is not None else {})
-    batches = make_batches(train, params, lengths)
-    return Data(train, valid, train_source, valid_source, batches, tokenizer, lengths, report, fingerprint)
+    batches = make_batches(train, params, lengths, num_devices=num_devices)
+    return Data(train, valid, train_source, valid_source, batches, tokenizer, lengths, report, fingerprint, num_devices)
 
 
 def find_base(params: LLMTrainingParams) -> ModelSource:

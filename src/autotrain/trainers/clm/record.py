@@ -40,6 +40,13 @@ MAY_CHANGE = frozenset(
         "push_checkpoints",
         "merge_adapter",
         "early_stopping_patience",
+        "distributed_backend",
+        "devices",
+        "nodes",
+        "node_rank",
+        "master",
+        "max_restarts",
+        "hang_minutes",
     }
 )
 # Variables that decide how fast it goes: of the C library's allocator, of OpenMP, of the libraries for products.
@@ -104,6 +111,14 @@ def day_of(folder: Path) -> date | None:
         return None
     day = json.loads(path.read_text(encoding="utf-8")).get("resolved", {}).get("day")
     return date.fromisoformat(day) if day else None
+
+
+def devices_of(folder: Path, otherwise: int) -> int:
+    """How many devices shared a step when the run in `folder` was started: its steps stay as they were."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return otherwise
+    return int(json.loads(path.read_text(encoding="utf-8")).get("resolved", {}).get("devices", 1))
 
 
 def versions() -> dict[str, str]:
@@ -185,7 +200,7 @@ def floor_seconds(work: Work, progress: Progress) -> float | None:
     amount = Amount(progress.num_tokens, progress.num_trained_tokens, progress.num_attended_tokens)
     has_reference = isinstance(reference, LiveReference)
     flops = training_flops(shapes, amount, trains_base=not policy.has_adapter, has_reference=has_reference)
-    return flops / matmul_rate(policy)
+    return flops / (matmul_rate(policy) * work.ready.ranks.total)
 
 
 def device_name(device: torch.device) -> str:
@@ -211,6 +226,8 @@ def facts(work: Work) -> dict[str, Any]:
             "total_steps": data.batches.total_steps,
             "steps_per_epoch": data.batches.steps_per_epoch,
             "layout": policy.verdict.layout,
+            "devices": data.num_devices,
+            "processes": {"number": ready.ranks.total, "way": ready.ranks.way},
             "reference": work.comparison.reference.way if work.comparison.reference else None,
         },
         "data": data.report.counts(),

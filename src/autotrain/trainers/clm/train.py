@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from autotrain import log, objectives
 from autotrain.base_models import ModelSource
@@ -41,11 +42,13 @@ from autotrain.trainers.clm.prepare import Data, Machine, choose_machine, find_b
 from autotrain.trainers.clm.push import open_target, pull_checkpoint, push_checkpoints, push_result
 from autotrain.trainers.clm.quiet import quiet_libraries
 from autotrain.trainers.clm.summary import show_plan
+from autotrain.trainers.clm.together import Together, check_together, check_together_on, whole_again
 from autotrain.trainers.clm.work import Work
 from autotrain.training.assemble import assemble, foresee, make_ready, tried_budget
 from autotrain.training.checkpoint import Checkpoint, Progress, list_checkpoints, read_checkpoint
 from autotrain.training.loop import Loop, Samples
 from autotrain.training.optim import check_optimizer
+from autotrain.training.place import find_place
 from autotrain.training.signals import StopSignal
 from autotrain.training.terminal import Terminal
 from autotrain.training.trackers import check_trackers
@@ -59,34 +62,55 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
     """
     started = time.monotonic() if started is None else started
     quiet_libraries()
+    team = Together(find_place())
+    check_together(params, team.total)
     for line in ineffective(params):
         log.notice(line)
+    team.wait_for_data()
     folder = Path(params.project_name)
     checkpoint = _last_checkpoint(folder, params) if resume else None
     if checkpoint:
         record.check_same_run(folder, params)
         record.note_other_versions(folder)
-    machine = choose_machine(params)
+    machine = choose_machine(params, team.place)
     check_trackers(params)
     check_optimizer(params, machine.device)
     objective = objectives.build(params.trainer, params.model_dump())
     source = find_base(params)
-    with closing(prepare_data(params, source, objective, record.day_of(folder) if checkpoint else None)) as data:
+    day = record.day_of(folder) if checkpoint else None
+    devices = record.devices_of(folder, team.total) if checkpoint else team.total
+    with closing(prepare_data(params, source, objective, day, team.handover, devices)) as data:
         if checkpoint:
             record.check_same_data(folder, data.fingerprint)
-        policy = _load(params, source, data, machine, objective)
-        ready = make_ready(policy, params, data.batches, data.longest_example, machine.device)
-        budget = ready.memory.token_budget
-        with StopSignal() as stop, open_comparison(policy, objective, params, data, machine, budget, stop) as comparison:
-            forecast = foresee(ready, data.train, data.batches, comparison.model_bytes)
-            work = Work(params, source, machine, objective, data, ready, comparison, forecast, checkpoint, started)
-            show_plan(work)
-            target = open_target(params, num_parameters=policy.num_parameters, num_trainable=policy.num_trainable)
-            with told_if_left_empty(target), push_checkpoints(folder, params, target) as checkpoints:
-                # A run that has no checkpoint yet starts anew.
-                run = claim(folder, resume=checkpoint is not None, overwrite=overwrite or (resume and checkpoint is None))
-                comparison.keep_in(folder)
-                is_complete = _run_in(run, work, stop, checkpoints)
+        team.data_are_ready()
+        with StopSignal() as stop, team.joined(params, machine.device) as joined:
+            policy = _load(params, source, data, machine, objective)
+            ranks = joined.share(params, policy, machine.memory_bytes)
+            check_together_on(ranks, data, checkpoint)
+            ready = make_ready(
+                policy, params, data.batches, data.longest_example, machine.device, machine.memory_bytes, ranks
+            )
+            budget = ready.memory.token_budget
+            with open_comparison(policy, objective, params, data, machine, budget, stop, ranks) as comparison:
+                forecast = foresee(ready, data.train, data.batches, comparison.model_bytes)
+                work = Work(params, source, machine, objective, data, ready, comparison, forecast, checkpoint, started)
+                _run(work, folder, team, stop, resume=resume, overwrite=overwrite)
+
+
+def _run(work: Work, folder: Path, team: Together, stop: StopSignal, *, resume: bool, overwrite: bool) -> None:
+    """Train, write and push.  Of several processes only the leader does the last two."""
+    params, policy, checkpoint = work.params, work.ready.policy, work.checkpoint
+    target = None
+    if team.leads:
+        show_plan(work)
+        target = open_target(params, num_parameters=policy.num_parameters, num_trainable=policy.num_trainable)
+    with told_if_left_empty(target), push_checkpoints(folder, params, target) as checkpoints:
+        # A run that has no checkpoint yet starts anew.
+        anew = overwrite or (resume and checkpoint is None)
+        run = claim(team.own_folder(folder), resume=team.leads and checkpoint is not None, overwrite=anew)
+        team.run = run
+        work.comparison.keep_in(run.path)
+        is_complete = _run_in(run, work, stop, checkpoints)
     if target:
         push_result(folder, params, target, is_complete=is_complete)
 
@@ -135,7 +159,10 @@ def _run_in(run: RunFolder, work: Work, stop: StopSignal, checkpoints: Checkpoin
     try:
         loop, start = _fit(run, work, progress, stop, checkpoints)
         is_complete = loop.progress.stopped_early or loop.progress.step == total_steps
-        finish(run, work, loop.progress, facts, start)
+        trained = whole_again(work, partial(_load, work.params, work.source, work.data, objective=work.objective))
+        if trained is None:
+            return is_complete  # the leader does the rest
+        finish(run, trained, loop.progress, facts, start)
         run.set_state(FINISHED if is_complete else STOPPED, loop.progress.step, total_steps)
         if is_complete:
             checkpoints.discard()
@@ -159,8 +186,10 @@ def _fit(
     data = work.data
     train = work.comparison.examples(data.train, "train")
     valid = work.comparison.examples(data.valid, "valid") if data.valid is not None else None
-    torch.manual_seed(work.params.seed)
-    with Terminal(data.batches.total_steps, progress.step) as terminal:
+    # Each process draws its own dropout; of the leader's numbers a run of one process draws the same.
+    torch.manual_seed(work.params.seed + 1_000_003 * work.ready.ranks.rank)
+    console = None if work.ready.ranks.leads else Console(quiet=True)
+    with Terminal(data.batches.total_steps, progress.step, console) as terminal:
         answer = _sampler(work)
         parts = assemble(work.ready, work.objective, work.params, data.batches, run, progress, terminal)
         parts = replace(parts, after_save=partial(_offer, checkpoints, data.batches.total_steps))
@@ -186,6 +215,8 @@ def _sampler(work: Work) -> Callable[[], Samples]:
     """A function that answers a few prompts of the validation set; without one, it answers nothing."""
     data, policy, number = work.data, work.ready.policy, work.params.num_sample_prompts
     if data.valid_source is None or number == 0 or work.objective.head == "score":
+        return lambda: ()
+    if work.ready.ranks.way == "ddp" and not work.ready.ranks.leads:
         return lambda: ()
     with closing(RowsReport()) as unused:
         prompts = pick_prompts(data.valid_source.samples(unused), number)

@@ -1,0 +1,69 @@
+"""What a worker does first and last when it is one of several processes of a run."""
+
+import ctypes
+import os
+import signal
+import sys
+
+from autotrain import log
+from autotrain.errors import Interrupted, TrainingError, UserError
+from autotrain.training.ending import note_ending, read_endings
+from autotrain.training.place import FOLDER_VARIABLE, Place, find_place
+
+_PR_SET_PDEATHSIG = 1
+_PID_FILE = "rank-{}.pid"
+
+
+class Followed(TrainingError):
+    """Another process of the run ended first."""
+
+
+def begin() -> Place | None:
+    """Take this process's place among the others; None for a run of one process."""
+    place = find_place()
+    if place is None:
+        return None
+    place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not place.leads:
+        os.environ["RANK"] = str(max(1, place.local))  # the log of all but the leader stays silent
+    else:
+        os.environ["RANK"] = "0"
+    (place.folder / _PID_FILE.format(place.local)).write_text(str(os.getpid()), encoding="ascii")
+    if is_launched_by_us() and sys.platform.startswith("linux"):
+        # The launcher may be killed: save and leave.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    return place
+
+
+def process_numbers(folder: "os.PathLike[str]") -> list[int]:
+    """Of the processes of this machine that have begun."""
+    numbers: list[int] = []
+    for entry in os.scandir(folder):
+        if entry.name.startswith("rank-") and entry.name.endswith(".pid"):
+            with open(entry.path, encoding="ascii") as file:
+                text = file.read()
+            if text.isdecimal():
+                numbers.append(int(text))
+    return numbers
+
+
+def is_launched_by_us() -> bool:
+    """Whether our own launcher tells the user how it ended, rather than somebody else's torchrun."""
+    return FOLDER_VARIABLE in os.environ
+
+
+def cannot_be_helped(place: Place) -> bool:
+    """Whether the start before ended for a reason that starting anew doesn't mend: the user's mistake, or his wish."""
+    before = read_endings(place.folder, place.restart - 1) if place.restart else []
+    return any(ending.code in (2, 130, 143) for ending in before)
+
+
+def end(place: Place, error: BaseException | None, code: int, reason: str) -> int:
+    """Note how this process ended; returns its exit code.
+
+    To our launcher, which starts processes anew where that may help, one that needs no new start ends well.
+    """
+    note_ending(place, code, log.mask(reason), is_own=not isinstance(error, Followed))
+    if not is_launched_by_us():
+        return code
+    return 0 if code in (2, 130, 143) or isinstance(error, Interrupted | UserError) else code
