@@ -14,7 +14,7 @@ Way = Literal["alone", "ddp", "fsdp"]
 
 
 class Ranks:
-    """A run of one process; `Crew` is one of several.  way: how they share a model.
+    """A run of one process; `Crew` is one of several.  way: how they share a model, and why.
 
     All processes call each method at the same point of the run, in the same order.
     """
@@ -22,6 +22,7 @@ class Ranks:
     rank: int = 0
     total: int = 1
     way: Way = "alone"
+    why: str = ""
 
     @property
     def leads(self) -> bool:
@@ -65,9 +66,9 @@ ALONE = Ranks()
 class Crew(Ranks):
     """One of several processes, in a process group whose processor side is gloo."""
 
-    def __init__(self, way: Way, on_tick: Callable[[int | None], None] = lambda step: None) -> None:
+    def __init__(self, way: Way, why: str, on_tick: Callable[[int | None], None] = lambda step: None) -> None:
         self.rank, self.total, self.way = dist.get_rank(), dist.get_world_size(), way
-        self._on_tick = on_tick
+        self.why, self._on_tick = why, on_tick
         self._talk: Any = dist.new_group(backend="gloo")
 
     def add(self, values: Sequence[float]) -> list[float]:

@@ -19,7 +19,7 @@ _BEAT_SECONDS = 1.0
 # What a process gets to end by itself, with its own words, after another has failed.
 _GRACE_SECONDS = 4.0
 _SILENT_SECONDS = 30.0  # of a machine that is no longer there
-_ORPHAN_SECONDS = 300.0  # to save and leave, after the launcher is gone
+_ORPHAN_SECONDS = 60.0  # without doing anything, after the launcher is gone: it was asked to save and leave
 _STORE_SECONDS = 10.0
 
 
@@ -151,7 +151,7 @@ class Pulse:
         if os.getppid() == self._parent:
             return None
         self._orphaned = self._orphaned or now
-        return "the launcher is gone" if now - self._orphaned > _ORPHAN_SECONDS else None
+        return "the launcher is gone" if now - max(self._orphaned, self._moved) > _ORPHAN_SECONDS else None
 
     def _leave(self) -> None:
         """End this process: its main thread waits for another one and can't be called back."""

@@ -22,7 +22,10 @@ def _console() -> Console:
 
 
 def show_plan(work: Work) -> None:
-    """Rows, tokens, steps, trainable parameters, device, precision."""
+    """Rows, tokens, steps, trainable parameters, device, precision.  Of several processes, all call it and one shows it."""
+    seconds = _seconds_left(work)
+    if not work.ready.ranks.leads:
+        return
     params, data, ready, machine, checkpoint = work.params, work.data, work.ready, work.machine, work.checkpoint
     policy, batches, total_bytes = ready.policy, data.batches, ready.memory.total_bytes
     method = "LoRA" if params.peft else "all weights"
@@ -42,13 +45,15 @@ def show_plan(work: Work) -> None:
         ),
         (
             "steps",
-            f"{batches.total_steps:,} ({params.epochs} x {batches.steps_per_epoch:,}, up to {_step_size(params)} each)",
+            f"{batches.total_steps:,} ({params.epochs} x {batches.steps_per_epoch:,}, up to {_step_size(params, data.num_devices)} each)",
         ),
         ("device", f"{record.device_name(machine.device)}, {machine.precision.name}"),
         ("memory", f"about {_gigabytes(work.forecast.peak_bytes)} of {_gigabytes(total_bytes)}; {ready.memory.reason}"),
-        ("estimated time", f"about {duration(_seconds_left(work))} of training, validation not counted"),
+        ("estimated time", f"about {duration(seconds)} of training, validation not counted"),
         ("result goes to", f"{params.project_name}/"),
     ]
+    if ready.ranks.total > 1:
+        facts.insert(-3, ("processes", f"{ready.ranks.total}, {ready.ranks.way}: {ready.ranks.why}"))
     if checkpoint:
         facts.append(("resumed", f"from step {checkpoint.progress.step}"))
     show_facts(_console(), "What will be trained", facts)
@@ -61,11 +66,11 @@ def _gigabytes(number: int) -> str:
 def _seconds_left(work: Work) -> float:
     steps_done = work.checkpoint.progress.step if work.checkpoint else 0
     data, ready = work.data, work.ready
-    return estimate_seconds(ready.policy, data.train, data.batches, steps_done)
+    return estimate_seconds(ready.policy, data.train, data.batches, steps_done) / ready.ranks.total
 
 
-def _step_size(params: LLMTrainingParams) -> str:
-    number = params.batch_size * params.gradient_accumulation
+def _step_size(params: LLMTrainingParams, num_devices: int) -> str:
+    number = params.batch_size * params.gradient_accumulation * num_devices
     return f"{number} {'blocks' if params.packing or params.trainer == 'default' else 'rows'}"
 
 

@@ -108,9 +108,7 @@ class Joined:
         if self.total == 1:
             return ALONE
         way, why = choose_way(params, policy, total_bytes)
-        ranks = Crew(way, self.tick)
-        if self.rank == 0:
-            log.info(f"processes: {self.total}, {way} ({why})")
+        ranks = Crew(way, why, self.tick)
         digests = ranks.gather(fingerprint_of_weights(policy.model, skip_trained=False))
         odd = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
         if odd:
@@ -124,9 +122,9 @@ def choose_way(params: LLMTrainingParams, policy: Network, total_bytes: int) -> 
     """How several devices share a model, and why.  total_bytes: of one device."""
     asked = params.distributed_backend
     if asked == "ddp":
-        return "ddp", "as distributed_backend says"
+        return "ddp", "each holds the whole model, as distributed_backend says"
     if asked == "fsdp":
-        return "fsdp", "as distributed_backend says"
+        return "fsdp", "each holds a part of the model, as distributed_backend says"
     needed, usable = policy.memory(state_bytes(params.optimizer)).fixed, total_bytes * _USABLE_SHARE
     sizes = f"{needed / 1e9:,.1f} GB of {usable / 1e9:,.1f} GB usable on each"
     if needed <= usable:

@@ -100,9 +100,9 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
 def _run(work: Work, folder: Path, team: Together, stop: StopSignal, *, resume: bool, overwrite: bool) -> None:
     """Train, write and push.  Of several processes only the leader does the last two."""
     params, policy, checkpoint = work.params, work.ready.policy, work.checkpoint
+    show_plan(work)
     target = None
     if team.leads:
-        show_plan(work)
         target = open_target(params, num_parameters=policy.num_parameters, num_trainable=policy.num_trainable)
     with told_if_left_empty(target), push_checkpoints(folder, params, target) as checkpoints:
         # A run that has no checkpoint yet starts anew.
