@@ -31,14 +31,16 @@ class Met:
 
 
 @contextmanager
-def meet(place: Place, device: torch.device, hang_seconds: float, on_failure: Callable[[str], None]) -> Generator[Met]:
+def meet(
+    place: Place, name: str, device: torch.device, hang_seconds: float, on_failure: Callable[[str], None]
+) -> Generator[Met]:
     """Wait for all processes, which may take as long as the slowest machine's data, and form the process group.
 
-    on_failure: hears why this process is ended when another one failed.
+    name: of the run, the same for all of them.  on_failure: hears why this process is ended when another one failed.
     Raises TrainingError if one of them fails meanwhile.
     """
     store = open_store(place.host, place.port)
-    prefix = f"autotrain/{place.restart}"
+    prefix = f"autotrain/{name}/{place.restart}"
     rank, total = _ranks(store, prefix, place)
     if place.nodes > 1:
         _name_interface(place)

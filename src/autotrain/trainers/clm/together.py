@@ -77,7 +77,7 @@ class Together:
         if self.place is None:
             yield Joined(ALONE.total, 0, lambda step: None)
             return
-        with meet(self.place, device, params.hang_minutes * 60, self._fail) as met:
+        with meet(self.place, params.project_name, device, params.hang_minutes * 60, self._fail) as met:
             try:
                 yield Joined(met.total, met.rank, met.pulse.tick)
             except RuntimeError as error:

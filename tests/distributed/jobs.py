@@ -1,0 +1,31 @@
+"""Run by torchrun in each process of a test: several trainings, one after the other, in the current folder.
+
+Argument: a JSON file with a list of {"params": {...}, "resume": bool}.
+"""
+
+import json
+import operator
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from torchrun import keep_small
+
+
+def main(jobs: list[dict[str, object]]) -> None:
+    from autotrain.params import LLMTrainingParams
+    from autotrain.trainers.clm import rank
+    from autotrain.trainers.clm.train import train
+    from autotrain.training.place import FOLDER_VARIABLE
+
+    root = Path(os.environ[FOLDER_VARIABLE])
+    for number, job in enumerate(jobs):
+        os.environ[FOLDER_VARIABLE] = str(root / f"job-{number}")
+        rank.begin()
+        keep_small(job, operator.setitem)
+        train(LLMTrainingParams(**job["params"]), resume=bool(job.get("resume")), overwrite=False)
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

@@ -1,0 +1,105 @@
+"""Several processes give the losses and the final weights of one, for every trainer, whole models and adapters."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from same_runs import assert_same_run
+from torchrun import run_together
+
+TRAINERS = ("default", "sft", "reward", "dpo", "orpo", "ipo", "simpo", "cpo", "kto")
+PAIRS = {"text_column": "chosen", "rejected_text_column": "rejected"}
+COLUMNS: dict[str, dict[str, Any]] = {
+    "default": {"train_split": "chats", "valid_split": "valid", "text_column": "messages", "block_size": 24},
+    "sft": {"train_split": "chats", "valid_split": "valid", "text_column": "messages"},
+    "kto": {
+        "train_split": "labelled",
+        "valid_split": "valid-labelled",
+        "prompt_text_column": "prompt",
+        "text_column": "completion",
+    },
+}
+
+
+def job(trainer: str, name: str, folder: Path, model: Path, *, devices: int, **changes: Any) -> dict[str, Any]:
+    """13 rows, 4 a device and step: the last step has one row, so most ranks get none."""
+    of_pairs = {"train_split": "pairs", "valid_split": "valid-pairs", **PAIRS}
+    params = {
+        "model": str(model),
+        "trainer": trainer,
+        "project_name": name,
+        "data_path": str(folder),
+        **COLUMNS.get(trainer, of_pairs),
+        "epochs": 1,
+        "batch_size": 12 // devices,
+        "gradient_accumulation": 1,
+        "lr": 2e-3,
+        "logging_steps": 1,
+        "num_sample_prompts": 1,
+        "lora_dropout": 0.0,
+        "max_prompt_length": 64,
+        "mixed_precision": None,
+        **changes,
+    }
+    return {"params": params}
+
+
+KINDS = {"lora": {"peft": True}, "full": {"peft": False, "lr": 1e-4}}
+
+
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_every_trainer_gives_the_same_in_several_processes_as_in_one(
+    num_processes: int, rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
+) -> None:
+    trainers = TRAINERS if num_processes == 2 else ("sft", "dpo", "kto")
+    ways = [(t, kind, way) for t in trainers for kind in KINDS for way in ("ddp", "fsdp")]
+    alone = [job(t, f"{t}-{kind}", rows_folder, tiny_model, devices=1, **KINDS[kind]) for t in trainers for kind in KINDS]
+    together = [
+        job(t, f"{t}-{kind}-{way}", rows_folder, tiny_model, devices=num_processes, distributed_backend=way, **KINDS[kind])
+        for t, kind, way in ways
+    ]
+    run_alone(alone, tmp_path)
+    run_together(together, num_processes, tmp_path)
+    for trainer, kind, way in ways:
+        assert_same_run(tmp_path / f"{trainer}-{kind}", tmp_path / f"{trainer}-{kind}-{way}")
+
+
+def test_objectives_that_look_at_the_whole_step_see_that_of_all_processes(
+    rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
+) -> None:
+    for loss_type in ("aot", "bco_pair"):
+        fields = {"loss_type": loss_type, "peft": True}
+        run_alone([job("dpo", loss_type.replace("_", "-"), rows_folder, tiny_model, devices=1, **fields)], tmp_path)
+    names = [(loss_type, way) for loss_type in ("aot", "bco_pair") for way in ("ddp", "fsdp")]
+    jobs = [
+        job(
+            "dpo",
+            f"{loss_type.replace('_', '-')}-{way}",
+            rows_folder,
+            tiny_model,
+            devices=2,
+            distributed_backend=way,
+            loss_type=loss_type,
+            peft=True,
+        )
+        for loss_type, way in names
+    ]
+    run_together(jobs, 2, tmp_path)
+    for loss_type, way in names:
+        name = loss_type.replace("_", "-")
+        assert_same_run(tmp_path / name, tmp_path / f"{name}-{way}")
+
+
+def test_ranks_with_unequal_numbers_of_micro_batches_give_the_same(
+    rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
+) -> None:
+    """64 tokens a micro-batch: rows of 30 to 90 tokens can't be cut alike."""
+    names = [(trainer, way) for trainer in ("sft", "dpo") for way in ("ddp", "fsdp")]
+    run_alone([job(t, t, rows_folder, tiny_model, devices=1, peft=False) for t in ("sft", "dpo")], tmp_path)
+    small = [
+        job(t, f"{t}-{way}", rows_folder, tiny_model, devices=3, distributed_backend=way, peft=False) | {"max_tokens": 64}
+        for t, way in names
+    ]
+    run_together(small, 3, tmp_path)
+    for trainer, way in names:
+        assert_same_run(tmp_path / trainer, tmp_path / f"{trainer}-{way}")
