@@ -9,6 +9,7 @@
     │   ├── HubError            the hub refuses, or can't be reached, before anything was trained
     │   └── RunFolderError      the project folder is occupied, locked or isn't a run
     ├── TrainingError           the run itself failed
+    │   └── PeerError           another process of the run failed, or was lost
     ├── PushError               exit code 3: trained, but the result didn't reach the hub
     └── Interrupted             Ctrl-C or SIGTERM, after the state was saved: 130 or 143
 
@@ -57,6 +58,10 @@ class RunFolderError(UserError):
 
 class TrainingError(AutoTrainError):
     """The run itself failed."""
+
+
+class PeerError(TrainingError):
+    """Another process of the run failed, or was lost; this one had to end with it."""
 
 
 class PushError(AutoTrainError):

@@ -6,16 +6,12 @@ import signal
 import sys
 
 from autotrain import log
-from autotrain.errors import Interrupted, TrainingError, UserError
+from autotrain.errors import Interrupted, PeerError, UserError
 from autotrain.training.ending import note_ending, read_endings
 from autotrain.training.place import FOLDER_VARIABLE, Place, find_place
 
 _PR_SET_PDEATHSIG = 1
 _PID_FILE = "rank-{}.pid"
-
-
-class Followed(TrainingError):
-    """Another process of the run ended first."""
 
 
 def begin() -> Place | None:
@@ -63,7 +59,7 @@ def end(place: Place, error: BaseException | None, code: int, reason: str) -> in
 
     To our launcher, which starts processes anew where that may help, one that needs no new start ends well.
     """
-    note_ending(place, code, log.mask(reason), is_own=not isinstance(error, Followed))
+    note_ending(place, code, log.mask(reason), is_own=not isinstance(error, PeerError))
     if not is_launched_by_us():
         return code
     return 0 if code in (2, 130, 143) or isinstance(error, Interrupted | UserError) else code

@@ -9,18 +9,17 @@ import torch
 
 from autotrain import log
 from autotrain.data.handover import Handover
-from autotrain.errors import ConfigError, DeviceError, RunFolderError, TrainingError
+from autotrain.errors import ConfigError, DeviceError, PeerError, RunFolderError, TrainingError
 from autotrain.models.network import Network
 from autotrain.models.reference_cache import fingerprint_of_weights
 from autotrain.ranks import ALONE, Crew, Ranks, Way
 from autotrain.run_folder import FAILED, RunFolder
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data
-from autotrain.trainers.clm.rank import Followed
 from autotrain.trainers.clm.work import Work
 from autotrain.training.checkpoint import Checkpoint
 from autotrain.training.ending import note_ending, wait_for_file
-from autotrain.training.meeting import is_lost_connection, meet
+from autotrain.training.meeting import Met, is_lost_connection, meet
 from autotrain.training.optim import state_bytes
 from autotrain.training.place import Place
 
@@ -60,12 +59,12 @@ class Together:
         return self.place.folder / f"data-ready-{self.place.restart}"
 
     def wait_for_data(self) -> None:
-        """Until one process of this machine has read the data.  Raises Followed if it failed."""
+        """Until one process of this machine has read the data.  Raises PeerError if it failed."""
         if self.place is None:
             return
         self.place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.place.leads_node and not wait_for_file(self._ready_file, self.place):
-            raise Followed("another process couldn't read the data")
+            raise PeerError("another process couldn't read the data")
 
     def data_are_ready(self) -> None:
         if self.place is not None and self.place.leads_node:
@@ -75,15 +74,12 @@ class Together:
     def joined(self, params: LLMTrainingParams, device: torch.device) -> Generator["Joined"]:
         """Meet the other processes.  Raises TrainingError if one of them fails before."""
         if self.place is None:
-            yield Joined(ALONE.total, 0, lambda step: None)
+            yield Joined(None)
             return
         with meet(self.place, params.project_name, device, params.hang_minutes * 60, self._fail) as met:
-            try:
-                yield Joined(met.total, met.rank, met.pulse.tick)
-            except RuntimeError as error:
-                if not is_lost_connection(error):
-                    raise
-                raise Followed(met.pulse.failure_elsewhere() or "another process of the run was lost") from error
+            joined = Joined(met)
+            with joined.explained():
+                yield joined
 
     def _fail(self, why: str) -> None:
         """This process is about to be ended, since another one failed."""
@@ -97,18 +93,26 @@ class Together:
 
 @dataclass(frozen=True)
 class Joined:
-    """This process's number among `total`, and how it says that something was done."""
+    """Among the other processes; alone, where there are none."""
 
-    total: int
-    rank: int
-    tick: Callable[[int | None], None]
+    met: Met | None
+
+    @contextmanager
+    def explained(self) -> Generator[None]:
+        """What libraries say when another process is gone becomes a PeerError that says why, as far as that is known."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.met is None or not is_lost_connection(error):
+                raise
+            raise PeerError(self.met.pulse.failure_elsewhere() or "another process of the run was lost") from error
 
     def share(self, params: LLMTrainingParams, policy: Network, total_bytes: int) -> Ranks:
         """Choose how the model is shared, and check that all processes have the same one."""
-        if self.total == 1:
+        if self.met is None:
             return ALONE
         way, why = choose_way(params, policy, total_bytes)
-        ranks = Crew(way, why, self.tick)
+        ranks = Crew(way, why, self.met.pulse.tick)
         digests = ranks.gather(fingerprint_of_weights(policy.model, skip_trained=False))
         odd = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
         if odd:

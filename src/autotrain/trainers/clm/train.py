@@ -42,7 +42,7 @@ from autotrain.trainers.clm.prepare import Data, Machine, choose_machine, find_b
 from autotrain.trainers.clm.push import open_target, pull_checkpoint, push_checkpoints, push_result
 from autotrain.trainers.clm.quiet import quiet_libraries
 from autotrain.trainers.clm.summary import show_plan
-from autotrain.trainers.clm.together import Together, check_together, check_together_on, whole_again
+from autotrain.trainers.clm.together import Joined, Together, check_together, check_together_on, whole_again
 from autotrain.trainers.clm.work import Work
 from autotrain.training.assemble import assemble, foresee, make_ready, tried_budget
 from autotrain.training.checkpoint import Checkpoint, Progress, list_checkpoints, read_checkpoint
@@ -94,10 +94,12 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
             with open_comparison(policy, objective, params, data, machine, budget, stop, ranks) as comparison:
                 forecast = foresee(ready, data.train, data.batches, comparison.model_bytes)
                 work = Work(params, source, machine, objective, data, ready, comparison, forecast, checkpoint, started)
-                _run(work, folder, team, stop, resume=resume, overwrite=overwrite)
+                _run(work, folder, team, joined, stop, resume=resume, overwrite=overwrite)
 
 
-def _run(work: Work, folder: Path, team: Together, stop: StopSignal, *, resume: bool, overwrite: bool) -> None:
+def _run(
+    work: Work, folder: Path, team: Together, joined: Joined, stop: StopSignal, *, resume: bool, overwrite: bool
+) -> None:
     """Train, write and push.  Of several processes only the leader does the last two."""
     params, policy, checkpoint = work.params, work.ready.policy, work.checkpoint
     show_plan(work)
@@ -110,7 +112,7 @@ def _run(work: Work, folder: Path, team: Together, stop: StopSignal, *, resume: 
         run = claim(team.own_folder(folder), resume=team.leads and checkpoint is not None, overwrite=anew)
         team.run = run
         work.comparison.keep_in(run.path)
-        is_complete = _run_in(run, work, stop, checkpoints)
+        is_complete = _run_in(run, work, joined, stop, checkpoints)
     if target:
         push_result(folder, params, target, is_complete=is_complete)
 
@@ -143,7 +145,7 @@ def _load(params: LLMTrainingParams, source: ModelSource, data: Data, machine: M
     return policy
 
 
-def _run_in(run: RunFolder, work: Work, stop: StopSignal, checkpoints: CheckpointPush) -> bool:
+def _run_in(run: RunFolder, work: Work, joined: Joined, stop: StopSignal, checkpoints: CheckpointPush) -> bool:
     """Train and finish inside the claimed run folder, whose state says at any time how far it is.
 
     Returns whether no steps are left.
@@ -157,7 +159,8 @@ def _run_in(run: RunFolder, work: Work, stop: StopSignal, checkpoints: Checkpoin
     facts = record.facts(work)
     record.write(run.path, facts)
     try:
-        loop, start = _fit(run, work, progress, stop, checkpoints)
+        with joined.explained():
+            loop, start = _fit(run, work, progress, stop, checkpoints)
         is_complete = loop.progress.stopped_early or loop.progress.step == total_steps
         trained = whole_again(work, partial(_load, work.params, work.source, work.data, objective=work.objective))
         if trained is None:
