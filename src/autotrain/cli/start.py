@@ -8,8 +8,8 @@ from autotrain.config.load import Config
 from autotrain.errors import ConfigError
 
 
-def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
-    """--dry-run, --resume, --overwrite, --detach, --yes and --devices."""
+def add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """--dry-run, --resume, --overwrite, --detach and --yes."""
     group = parser.add_argument_group("how it is run")
     group.add_argument("--dry-run", action="store_true", help="show the resolved parameters and what would run, and stop")
     group.add_argument("--dry_run", action="store_true", help=argparse.SUPPRESS)
@@ -17,14 +17,12 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace the run in the project folder")
     group.add_argument("--detach", action="store_true", help="cloud: don't wait for the run; follow it with runs logs")
     group.add_argument("--yes", action="store_true", help="cloud: start without asking on the terminal")
-    group.add_argument("--devices", metavar="N", help="number of devices; this version trains on one")
 
 
-def launch(config: Config, args: argparse.Namespace) -> int:
+def start(config: Config, args: argparse.Namespace) -> int:
     """Run, or with --dry-run show, what a config says; returns the worker's exit code."""
     from autotrain.backends.base import Job
 
-    _check_devices(args.devices)
     if args.resume and args.overwrite:
         raise ConfigError("--resume goes on with a run and --overwrite starts it anew; give one of them")
     if args.detach and config.backend.startswith("local"):
@@ -52,14 +50,3 @@ def agrees() -> bool:
     sys.stderr.write("start it? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _check_devices(devices: str | None) -> None:
-    if devices is None:
-        return
-    if not devices.isascii() or not devices.isdigit() or int(devices) < 1:
-        raise ConfigError(f"--devices: must be a number of devices, such as 1 (got '{devices}')")
-    if int(devices) > 1:
-        raise ConfigError(
-            f"--devices: this version trains on one device (got {devices}); leave --devices out, or write --devices 1"
-        )
