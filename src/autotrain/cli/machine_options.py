@@ -1,7 +1,7 @@
 """Fields that `autotrain --config` and `autotrain launch` take as options too, over what the config says of them."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,13 +10,13 @@ from autotrain.config.surface import knobs
 _METAVARS = MappingProxyType({"node_rank": "R", "master": "HOST:PORT"})
 
 
-def add_machine_options(section: Any, names: Sequence[str]) -> None:
-    """Declare an option for each field; what isn't given leaves no trace."""
+def add_machine_options(section: Any, names: Sequence[str], help: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Declare an option for each field; what isn't given leaves no trace.  help: what isn't said as the field says it."""
     known = {knob.name: knob for knob in knobs()}
     for name in names:
         option, *others = known[name].options
         settings: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "metavar": _METAVARS.get(name, "N")}
-        section.add_argument(option, **settings, help=known[name].help.removesuffix("."))
+        section.add_argument(option, **settings, help=help.get(name, known[name].help.removesuffix(".")))
         if others:
             section.add_argument(*others, **settings, help=argparse.SUPPRESS)
 
