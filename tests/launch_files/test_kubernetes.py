@@ -60,7 +60,7 @@ def test_a_pod_for_each_machine_finds_the_first_by_name(launch, folder: Path):
     assert command[command.index("--node-rank") + 1] == "$(NODE_RANK)"
     rank = container["env"][0]
     assert rank["name"] == "NODE_RANK" and "job-completion-index" in rank["valueFrom"]["fieldRef"]["fieldPath"]
-    assert container["resources"]["limits"] == {"nvidia.com/gpu": 8}
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": "8"}
 
 
 def test_the_command_is_one_that_autotrain_takes(launch, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys):

@@ -186,7 +186,7 @@ def _container(work: Work, options: KubernetesOptions, name: str, devices: int |
     command = work.words(f"{_CONFIG_FOLDER}/config.yml", devices)
     if work.nodes > 1:
         command += ["--node-rank", "$(NODE_RANK)", "--master", f"{name}-0.{name}:{options.port}"]
-    amounts: dict[str, Any] = {"nvidia.com/gpu": devices} if options.gpus else {}
+    amounts = {"nvidia.com/gpu": str(devices)} if options.gpus else {}
     amounts |= {"cpu": str(options.cpus)} if options.cpus else {}
     amounts |= {"memory": f"{options.memory}Gi"} if options.memory else {}
     return {
