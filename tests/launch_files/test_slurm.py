@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+
+from autotrain.cli import main
 
 # The long options of sbatch that a script may hold, as its manual lists them.
 SBATCH = set(
@@ -39,7 +42,7 @@ exit $code
 """,
     "autotrain": """\
 printf '%s\\n' "$@" > "$RECORDS/autotrain-$SLURM_NODEID"
-pwd > "$RECORDS/folder"; echo "$MASTER_PORT" > "$RECORDS/port"
+pwd > "$RECORDS/folder"
 if [ -n "$RUNS_LONG" ]; then
     trap 'sleep 0.3; echo saved >> "$RECORDS/saved"; exit 143' TERM
     touch "$RECORDS/started-$SLURM_NODEID"
@@ -47,7 +50,9 @@ if [ -n "$RUNS_LONG" ]; then
 fi
 exit ${CODE:-0}
 """,
-    "scontrol": 'echo "$@" >> "$RECORDS/scontrol"\n',
+    "scontrol": """\
+if [ "$*" = "show hostnames node[3-4]" ]; then echo node3; echo node4; else echo "$@" >> "$RECORDS/scontrol"; fi
+""",
 }
 
 
@@ -80,7 +85,7 @@ def directives(script: Path) -> dict[str, str]:
 
 
 def start(script: Path, records: Path, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
-    known = {"RECORDS": str(records), "NODES": "2", "SLURM_JOB_ID": "77", **environment}
+    known = {"RECORDS": str(records), "NODES": "2", "SLURM_JOB_ID": "77", "SLURM_JOB_NODELIST": "node[3-4]", **environment}
     folder = directives(script)["chdir"]
     return subprocess.Popen(["bash", str(script), *arguments], cwd=folder, env=os.environ | known)
 
@@ -122,12 +127,27 @@ def test_bash_reads_it(script: Path):
 
 def test_each_node_runs_the_same_command_once(script: Path, folder: Path, records: Path):
     assert start(script, records).wait(120) == 0
-    expected = ["--config", str(folder / "c.yml"), "--nodes", "2", "--devices", "4"]
-    for node in (0, 1):
-        assert (records / f"autotrain-{node}").read_text().splitlines() == expected
-    assert (records / "folder").read_text().strip() == str(folder) and (records / "port").read_text() == "29500\n"
+    same = ["--config", str(folder / "c.yml"), "--nodes", "2", "--devices", "4", "--master", "node3:29500"]
+    for node in ("0", "1"):
+        assert (records / f"autotrain-{node}").read_text().splitlines() == [*same, "--node-rank", node]
+    assert (records / "folder").read_text().strip() == str(folder)
     # one node that has ended leaves the others at work
     assert {"--kill-on-bad-exit=0", "--wait=0"} <= set((records / "srun").read_text().splitlines())
+
+
+def test_one_node_needs_no_meeting_place(launch, folder: Path, tmp_path: Path, records: Path):
+    programs = f'PATH="{tmp_path}/programs:$PATH"'
+    launch("--slurm", "--config", "c.yml", "--setup", programs)
+    assert start(folder / "my-model.sbatch", records, NODES="1").wait(120) == 0
+    words = (records / "autotrain-0").read_text().splitlines()
+    assert words == ["--config", str(folder / "c.yml"), "--nodes", "1", "--devices", "1"]
+
+
+def test_the_command_is_one_that_autotrain_takes(script: Path, records: Path, capsys: pytest.CaptureFixture[str]):
+    assert start(script, records).wait(120) == 0
+    assert main([*(records / "autotrain-1").read_text().splitlines(), "--dry-run"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)["params"]
+    assert [shown[name] for name in ("nodes", "node_rank", "devices", "master")] == [2, 1, 4, "node3:29500"]
 
 
 @pytest.mark.parametrize("code", [0, 1, 2])
@@ -139,7 +159,8 @@ def test_the_code_of_the_run_is_the_code_of_the_job(script: Path, records: Path,
 @pytest.mark.parametrize(("arguments", "restarts"), [(["--resume"], "0"), ([], "1")], ids=["submitted again", "requeued"])
 def test_it_goes_on_from_its_checkpoint(script: Path, records: Path, arguments: list[str], restarts: str):
     assert start(script, records, *arguments, SLURM_RESTART_COUNT=restarts).wait(120) == 0
-    assert (records / "autotrain-1").read_text().splitlines()[-1] == "--resume"
+    assert "--resume" in (records / "autotrain-0").read_text().splitlines()
+    assert "--resume" in (records / "autotrain-1").read_text().splitlines()
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class SlurmOptions(Options):
 def job_file(work: Work, options: SlurmOptions, file: Path) -> JobFile:
     """The script and what to do with it."""
     devices = work.devices(options.gpus)
-    lines = ["#!/bin/bash", *_directives(work, options, devices), "", *_environment(options), ""]
+    lines = ["#!/bin/bash", *_directives(work, options, devices), "", *_before(work, options), ""]
     shared = [] if is_address(work.config) else [work.absolute(work.config)]
     shared += [work.absolute(path) for path in local_paths(work.params).values()]
     name = shlex.quote(str(file))
@@ -88,12 +88,12 @@ def _directives(work: Work, options: SlurmOptions, devices: int | None) -> list[
     return [*lines, "#SBATCH --requeue"]
 
 
-def _environment(options: SlurmOptions) -> list[str]:
-    return [
-        f'export PATH={shlex.quote(_environment_folder())}:"$PATH"',
-        f"export MASTER_PORT={options.port}",
-        *options.setup,
-    ]
+def _before(work: Work, options: SlurmOptions) -> list[str]:
+    lines = [f'export PATH={shlex.quote(_environment_folder())}:"$PATH"', *options.setup]
+    if work.nodes > 1:
+        first = '"$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"'
+        lines += ["", "# The nodes meet at the first one.", f"master={first}:{options.port}"]
+    return lines
 
 
 def _environment_folder() -> str:
@@ -105,7 +105,12 @@ def _command(work: Work, options: SlurmOptions, devices: int | None) -> str:
     config = work.config if is_address(work.config) else work.absolute(work.config)
     cpus = f"--cpus-per-task={_cpus(options, devices)}"
     # A node that has ended must not take the others with it: the first one may still be saving or uploading.
-    return shlex.join(["srun", "--kill-on-bad-exit=0", "--wait=0", cpus, *work.words(config, devices)])
+    step = shlex.join(["srun", "--kill-on-bad-exit=0", "--wait=0", cpus])
+    command = shlex.join(work.words(config, devices))
+    if work.nodes == 1:
+        return f"{step} {command}"
+    on_each = shlex.quote('exec "$@" --node-rank "$SLURM_NODEID"')
+    return f'{step} bash -c {on_each} node {command} --master "$master"'
 
 
 def _cpus(options: SlurmOptions, devices: int | None) -> int:
