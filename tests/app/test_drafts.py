@@ -176,6 +176,12 @@ def test_a_run_is_run_again_with_all_that_was_set_in_it(datasets: Datasets, work
     assert check(elsewhere, datasets, workspace, ()).params is not None  # what was in the run may be used again
 
 
+def test_a_run_of_several_machines_is_run_again_on_one(datasets: Datasets, tmp_path: Path):
+    before = LLMTrainingParams(data_path=str(tmp_path), nodes=2, node_rank=1, master="10.0.0.1:29500", devices=2)
+    again = draft_of(before, "local-ui", datasets).values
+    assert again["devices"] == 2 and not {"nodes", "node_rank", "master"} & set(again)
+
+
 @pytest.fixture
 def models(workspace: Workspace) -> Iterator[None]:
     for name, file in (

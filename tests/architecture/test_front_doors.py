@@ -17,6 +17,7 @@ MODULES = [
     "autotrain.runs",
     "autotrain.cli.llm",
     "autotrain.cli.dry_run",
+    "autotrain.cli.launch",
 ]
 
 
@@ -57,6 +58,8 @@ ANSWERS = [
     (["--config", "space.yml"], 2),
     (["--config", "good.yml", "--dry-run"], 0),
     (["schema"], 0),
+    (["launch", "--slurm", "--config", "good.yml"], 0),
+    (["launch", "--slurm", "--config", "bad.yml"], 2),
 ]
 GOOD = "task: llm-sft\nbase_model: gpt2\nproject_name: run\ndata: {path: d}\n"
 

@@ -96,6 +96,26 @@ def test_both_spellings_mean_the_same(autotrain):
     assert hyphens.stdout == underscores.stdout and "\n  block_size: [256, 512]\n" in hyphens.stdout
 
 
+MACHINES = ("--devices", "2", "--nodes", "3", "--node-rank", "1", "--master", "10.0.0.1:29500", "--max-restarts", "4")
+
+
+@pytest.mark.parametrize("command", [("--config", "c.yml"), ("llm", "--train")], ids=["config", "llm"])
+@pytest.mark.parametrize("hyphens", [True, False])
+def test_devices_and_machines_are_options_everywhere(autotrain, command: tuple[str, ...], hyphens: bool):
+    options = MACHINES if hyphens else tuple(word.replace("-", "_").replace("__", "--") for word in MACHINES)
+    done = autotrain(*command, *options, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    shown = yaml.safe_load(done.stdout)["params"]
+    expected = {"devices": 2, "nodes": 3, "node_rank": 1, "master": "10.0.0.1:29500", "max_restarts": 4}
+    assert {name: shown[name] for name in expected} == expected
+
+
+def test_an_option_wins_over_the_config_and_can_take_a_value_back(autotrain, folder: Path):
+    (folder / "c.yml").write_text((folder / "c.yml").read_text() + "params: {devices: 8, nodes: 2, epochs: 5}\n")
+    shown = yaml.safe_load(autotrain("--config", "c.yml", "--devices", "none", "--nodes", "1", "--dry-run").stdout)["params"]
+    assert (shown["devices"], shown["nodes"], shown["epochs"]) == (None, 1, 5)
+
+
 def test_negative_numbers_are_values(autotrain):
     shown = autotrain("llm", "--train", "--block-size", "-1", "--logging-steps", "-1", "--dry-run").stdout
     assert "\n  block_size: -1\n" in shown and "\n  logging_steps: -1\n" in shown

@@ -37,7 +37,8 @@ def test_defaults_give_no_notice():
         ({"unsloth": True}, "unsloth is not used; this project's own attention"),
         ({"use_flash_attention_2": True}, "use_flash_attention_2 is not used; this project's own attention"),
         ({"padding": "left"}, "padding only goes into the saved tokenizer"),
-        ({"distributed_backend": "ddp"}, "distributed_backend has no effect; this version trains on one device"),
+        ({"node_rank": 0}, "node_rank has no effect without nodes of 2 or more"),
+        ({"master": "10.0.0.1:29500"}, "master has no effect without nodes of 2 or more"),
         ({"block_size": [256, 512]}, "block_size only the largest of the list counts"),
         ({"warmup_ratio": 0.2, "scheduler": "constant"}, "warmup_ratio has no effect with this scheduler"),
     ],
@@ -56,6 +57,7 @@ def test_a_field_without_effect_is_named(fields: dict[str, Any], expected: str):
         {"trainer": "dpo", "max_prompt_length": 64, "model_ref": "gpt2", "dpo_beta": 0.2},
         {"trainer": "dpo", "label_smoothing": 0.1, "loss_type": ["hinge", "aot"], "loss_weights": [1.0, 0.5]},
         {"trainer": "default", "add_eos_token": False, "block_size": [256, 512]},
+        {"nodes": 2, "node_rank": 1, "master": "10.0.0.1:29500", "distributed_backend": "fsdp", "devices": 4},
     ],
 )
 def test_what_has_an_effect_or_is_off_is_not_named(fields: dict[str, Any]):

@@ -38,7 +38,7 @@ def test_each_field_is_an_option_in_both_spellings(name: str):
 
 def test_there_is_no_option_without_a_field():
     known = {option for knob in knobs() for option in (*knob.options, *knob.off_options)}
-    launch = {"--dry-run", "--dry_run", "--resume", "--overwrite", "--detach", "--yes", "--devices"}
+    launch = {"--dry-run", "--dry_run", "--resume", "--overwrite", "--detach", "--yes"}
     others = {"-h", "--help", "--train", "--deploy", "--inference", "--backend"}
     assert set(parser().options()) == known | launch | others
 

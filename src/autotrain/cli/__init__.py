@@ -24,6 +24,7 @@ CONFIG_COMMAND = Command("autotrain.cli.config_run", "Train as a config says.")
 COMMANDS = MappingProxyType(
     {
         "llm": Command("autotrain.cli.llm", "train, with options instead of a config"),
+        "launch": Command("autotrain.cli.launch", "write a job file for SLURM, Kubernetes or SkyPilot"),
         "inspect": Command("autotrain.cli.inspect", "show what a config would train on, token by token"),
         "chat": Command("autotrain.cli.chat", "talk to a finished run or a model"),
         "generate": Command("autotrain.cli.generate", "answer the prompts of a file"),

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from autotrain import log
-from autotrain.cli.launch import add_launch_arguments, launch
 from autotrain.cli.parser import Parser
+from autotrain.cli.start import add_start_arguments, start
 from autotrain.config.base import describe
 from autotrain.config.load import Config
 from autotrain.config.names import backend_fault
@@ -46,7 +46,7 @@ def add_arguments(parser: Parser) -> None:
         for knob in knobs():
             if knob.group == title:
                 _add(section, knob)
-    add_launch_arguments(parser)
+    add_start_arguments(parser)
     parser.renamed = _renamed()
 
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     fault = backend_fault(args.backend)
     if fault:
         raise ConfigError(f"--backend: {fault}")
-    return launch(Config(_params(args), args.backend, "options of autotrain llm"), args)
+    return start(Config(_params(args), args.backend, "options of autotrain llm"), args)
 
 
 def _params(args: argparse.Namespace) -> LLMTrainingParams:

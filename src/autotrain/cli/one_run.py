@@ -130,7 +130,7 @@ def resume(args: argparse.Namespace) -> int:
         raise ConfigError(f"--detach: for runs in the cloud; with {backend} write --backend local-ui instead")
     os.chdir(entry.folder.parent)  # relative paths in the parameters begin there
     from autotrain.backends.base import Job
-    from autotrain.cli.launch import agrees
+    from autotrain.cli.start import agrees
     from autotrain.project import submit
 
     job = Job(params, resume=True, detach=args.detach)

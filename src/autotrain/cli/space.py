@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from autotrain import log
-from autotrain.cli.launch import agrees
+from autotrain.cli.start import agrees
 from autotrain.errors import ConfigError
 
 DEFAULT_HARDWARE = "cpu-basic"

@@ -72,8 +72,12 @@ def describe(error: ValidationError, where: str, names: Mapping[str, str] | None
 
 def _may_be_none(settings: str, field: str) -> bool:
     """Whether None is a value of `field` in the class of this name."""
-    known = next((one for one in Settings.__subclasses__() if one.__name__ == settings), None)
+    known = next((one for one in _all_settings(Settings) if one.__name__ == settings), None)
     return bool(known and field in known.model_fields and type(None) in get_args(known.model_fields[field].annotation))
+
+
+def _all_settings(base: type[Settings]) -> list[type[Settings]]:
+    return [found for one in base.__subclasses__() for found in (one, *_all_settings(one))]
 
 
 def _sentence(field: str, problem: ErrorDetails, *, may_be_none: bool) -> str:

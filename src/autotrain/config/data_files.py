@@ -40,6 +40,11 @@ def locate(data_path: str, split: str, *, is_valid: bool = False) -> Path | HubS
     return parse_hub_split(data_path, split)
 
 
+def is_local(data_path: str) -> bool:
+    """Whether a file or folder is meant, be it there or not, and no data set of the hub."""
+    return Path(data_path).expanduser().exists() or _is_local_name(data_path)
+
+
 def parse_hub_split(name: str, split: str) -> HubSplit:
     """`config:split` names a config; the colon of a slice such as `train[:100]` doesn't."""
     before, colon, after = split.partition(":")

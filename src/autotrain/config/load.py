@@ -99,14 +99,33 @@ class Fault:
     line: int | None = None
 
 
-def load_config(source: str, *, dry_run: bool = False, environment: Mapping[str, str] | None = None) -> Config:
-    """Read a config from a file or address.  Raises ConfigError, one for all faults."""
-    return interpret(read_document(source), dry_run=dry_run, environment=os.environ if environment is None else environment)
+def load_config(
+    source: str,
+    *,
+    dry_run: bool = False,
+    environment: Mapping[str, str] | None = None,
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> Config:
+    """Read a config from a file or address.  Raises ConfigError, one for all faults.
+
+    options: field -> what an option says, which wins over the config.
+    """
+    known = os.environ if environment is None else environment
+    return interpret(read_document(source), dry_run=dry_run, environment=known, options=options)
 
 
-def interpret(document: Document, *, dry_run: bool, environment: Mapping[str, str]) -> Config:
-    """Make parameters of a config.  With `dry_run`, hub variables may be unset.  Raises ConfigError."""
-    reading = _read(document, dry_run, environment)
+def interpret(
+    document: Document,
+    *,
+    dry_run: bool,
+    environment: Mapping[str, str],
+    options: Mapping[str, str] = MappingProxyType({}),
+) -> Config:
+    """Make parameters of a config.  With `dry_run`, hub variables may be unset.  options: as for `load_config`.
+
+    Raises ConfigError.
+    """
+    reading = _read(document, dry_run, environment, options)
     if reading.config is None:
         raise ConfigError(reading.message())
     return reading.config
@@ -121,10 +140,13 @@ def read_config(
     return reading.config, tuple(faults)
 
 
-def _read(document: Document, dry_run: bool, environment: Mapping[str, str]) -> "_Reading":
+def _read(
+    document: Document, dry_run: bool, environment: Mapping[str, str], options: Mapping[str, str] = MappingProxyType({})
+) -> "_Reading":
     reading = _Reading(document, environment)
     for path in _LEVELS:
         reading.take_level(path)
+    reading.take_options(options)
     reading.take_task_and_backend()
     reading.resolve_variables(dry_run)
     reading.check_required()
@@ -158,6 +180,11 @@ class _Reading:
             elif key in allowed and (value is not None or (path == ("params",) and key != "chat_template")):
                 self.values[allowed[key]] = value
                 self.written[allowed[key]] = (*path, key)
+
+    def take_options(self, options: Mapping[str, str]) -> None:
+        for field, value in options.items():
+            self.values[field] = value
+            self.written[field] = (f"--{field.replace('_', '-')}",)
 
     def take_task_and_backend(self) -> None:
         self.task = self._text("task")
@@ -241,12 +268,16 @@ class _Reading:
     def message(self) -> str:
         """All faults, in the order of the file, with what is allowed where a key was unknown."""
         ordered = sorted(self.faults, key=lambda fault: self.document.lines.get(fault[0], 0))
-        lines = [": ".join(filter(None, (self.document.at(path), ".".join(path), text))) for path, text in ordered]
+        lines = [": ".join(filter(None, (self._place(path), ".".join(path), text))) for path, text in ordered]
         for path in self.levels_with_unknown_keys:
             lines.append(f"keys {'of ' + '.'.join(path) if path else 'at the top level'}: {', '.join(_keys(path))}")
         if len(self.faults) > 1:
             lines = [f"{self.document.source}: {len(self.faults)} problems", *(f"  {line}" for line in lines)]
         return "\n".join(lines)
+
+    def _place(self, path: KeyPath) -> str:
+        """Where a fault stands: `file:line`, or nothing for an option."""
+        return "" if path and path[0].startswith("--") else self.document.at(path)
 
     def _fault(self, path: KeyPath, text: str) -> None:
         if (path, text) not in self.faults:

@@ -19,7 +19,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[[LLMTrainingParams], bool], str], 
     (_HUB, lambda params: not (params.push_to_hub or params.push_checkpoints), "has no effect without push_to_hub: true"),
     (("use_flash_attention_2", "unsloth"), lambda params: True, _OWN_ATTENTION),
     (("padding",), lambda params: True, "only goes into the saved tokenizer; training doesn't depend on it"),
-    (("distributed_backend",), lambda params: True, "has no effect; this version trains on one device"),
+    (("node_rank", "master"), lambda params: params.nodes == 1, "has no effect without nodes of 2 or more"),
     (("label_smoothing",), lambda params: _SMOOTHED.isdisjoint(_loss_types(params)), "has no effect with this loss_type"),
     (("warmup_ratio",), lambda params: params.scheduler in _WITHOUT_WARMUP, "has no effect with this scheduler"),
 )

@@ -18,6 +18,8 @@ COLUMNS = ("text_column", "prompt_text_column", "rejected_text_column", "label_c
 PLACED = frozenset(
     {"model", "project_name", "trainer", "data_path", "train_split", "valid_split", "token", "skip_bad_rows", *COLUMNS}
 )
+# For several machines, each with a command of its own; the page starts runs on one.
+ELSEWHERE = frozenset({"nodes", "node_rank", "master"})
 # The first thing that a name of a run may be made of.
 _NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 _NAMELESS = frozenset("train training data dataset test file untitled sheet1 export download".split())
@@ -131,7 +133,7 @@ def _data(draft: Draft, datasets: Datasets) -> dict[str, Any]:
 def draft_of(params: LLMTrainingParams, backend: str, datasets: Datasets) -> Draft:
     """A run that is run again: all that was set in it, on its last step but for the name."""
     said = params.model_dump(mode="json", exclude={"token"})
-    values = {name: said[name] for name in said if params.is_explicit(name) and name not in PLACED}
+    values = {name: said[name] for name in said if params.is_explicit(name) and name not in PLACED | ELSEWHERE}
     last = len(STEPS) - 1
     draft = Draft(
         step=STEPS.index("settings"),

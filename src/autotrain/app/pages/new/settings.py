@@ -8,7 +8,7 @@ from nicegui import ui
 from autotrain.app.components.field import AreaField, Choice, ChoiceField, SelectField, SwitchField, TextField
 from autotrain.app.components.html import Tag
 from autotrain.app.components.text import paragraph
-from autotrain.app.drafts.draft import PLACED, VIEWS, base_settings, changes_for, parameters_of, settings_of
+from autotrain.app.drafts.draft import ELSEWHERE, PLACED, VIEWS, base_settings, changes_for, parameters_of, settings_of
 from autotrain.app.drafts.presets import PRESETS
 from autotrain.app.pages.new.step import Step
 from autotrain.app.words import t
@@ -184,7 +184,8 @@ _KNOBS = {knob.name: knob for knob in knobs()}
 
 def _knobs_of(trainer: str) -> list[Knob]:
     """Of this method, without what is chosen in other steps."""
-    return [knob for knob in knobs() if knob.name not in PLACED and (not knob.trainers or trainer in knob.trainers)]
+    wanted = [knob for knob in knobs() if knob.name not in PLACED | ELSEWHERE]
+    return [knob for knob in wanted if not knob.trainers or trainer in knob.trainers]
 
 
 def _basic_knobs(trainer: str) -> list[Knob]:
@@ -249,6 +250,9 @@ def _parse(text: str) -> tuple[dict[str, Any], str]:
         return {}, t("new.json_object")
     if not isinstance(values, dict):
         return {}, t("new.json_object")
+    elsewhere = [name for name in values if name in ELSEWHERE]
+    if elsewhere:
+        return {}, t("new.json_elsewhere", names=", ".join(elsewhere))
     placed = [name for name in values if name in PLACED]
     if placed:
         return {}, t("new.json_placed", names=", ".join(placed))
