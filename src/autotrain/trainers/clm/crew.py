@@ -67,8 +67,8 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
         "PYTHONSAFEPATH": "1",  # a `datasets.py` in the user's folder must not stand in for the library
     }
     _share_processor(options.devices)
-    if options.master:
-        os.environ[STORE_VARIABLE] = options.master.rpartition(":")[0].strip("[]")
+    if options.nodes > 1:
+        os.environ[STORE_VARIABLE] = options.master
     args = torchrun.parse_args([*_torchrun_options(options), "-m", "autotrain.trainers.clm", *worker])
     failures: dict[int, Any] = {}
     with _signals_to_processes(folder) as asked:
