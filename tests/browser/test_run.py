@@ -1,12 +1,11 @@
 """The page of a run: charts, answers, log, left-out rows, settings, and what can be done."""
 
 import os
-from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from harness import PHONE, Server, serving
+from harness import PHONE, Server
 from made_runs import MadeRun, leave_out, make_run
 
 from autotrain.runs.waiting import enqueue
@@ -15,11 +14,9 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 FAILED = "step 41: the loss is nan, its gradient's norm nan; training can't go on. Lower lr"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests here: to start it takes longer than most of them."""
-    with serving(tmp_path_factory.mktemp("page")) as one:
-        yield one
+@pytest.fixture
+def server(shared: Server) -> Server:
+    return shared
 
 
 @pytest.fixture
