@@ -10,7 +10,7 @@ from autotrain.app.components.html import Tag
 from autotrain.app.components.text import paragraph
 from autotrain.app.drafts.models import Offer, check_model, offered_models, search_hub
 from autotrain.app.pages.new.step import Step
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.app.words.format import number
 from autotrain.errors import AutoTrainError
 
@@ -82,7 +82,7 @@ class ModelStep(Step):
         try:
             offers, problem = await search_hub(text, self.wizard.state.tokens.current()), ""
         except AutoTrainError as error:
-            offers, problem = [], str(error)
+            offers, problem = [], as_said(error)
         if self.wizard.is_gone:
             return
         self._found.clear()
@@ -103,7 +103,7 @@ class ModelStep(Step):
         try:
             await check_model(name, self.wizard.state.tokens.current())
         except AutoTrainError as error:
-            return {"model": str(error).removeprefix("base_model: ")}
+            return {"model": as_said(str(error).removeprefix("base_model: "))}
         return {}
 
 

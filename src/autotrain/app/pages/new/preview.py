@@ -12,7 +12,7 @@ from autotrain.app.drafts.draft import HUB, UPLOAD
 from autotrain.app.pages.new.mapping import Mapping
 from autotrain.app.pages.new.rows import raw_rows, rows_as_people_read, rows_as_tokens
 from autotrain.app.pages.new.verdict import Verdict
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.errors import AutoTrainError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class PreviewPanel:
                 seen.preview, seen.preview_of = None, ""
                 if not wizard.is_gone:
                     self._status.text = ""
-                    self._problem.text = self._with_names(str(error))
+                    self._problem.text = as_said(self._with_names(str(error)))
                 return False
             if wizard.is_gone:
                 return False
@@ -153,10 +153,10 @@ class PreviewPanel:
         if problem is None:
             return {}
         if problem["stage"] == "model":
-            return {"": self._with_names(problem["text"])}
+            return {"": as_said(self._with_names(problem["text"]))}
         if problem["stage"] == "columns":
             return {"text_column": t("new.column_choose")}
-        return {"": self._with_names(problem["text"])}
+        return {"": as_said(self._with_names(problem["text"]))}
 
     async def _wait(self) -> None:
         import asyncio

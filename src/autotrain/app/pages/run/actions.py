@@ -7,7 +7,7 @@ from nicegui import ui
 from autotrain.app.components.confirm import Confirm
 from autotrain.app.feeds import RunView
 from autotrain.app.state import AppState
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.errors import AutoTrainError
 
 # Stages in which there may be a model to talk with.
@@ -61,7 +61,7 @@ class Actions:
         try:
             await work
         except AutoTrainError as problem:
-            ui.notify(str(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
+            ui.notify(as_said(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
 
     async def _removed(self, with_folder: bool) -> None:
         await self._state.queue.remove(self._number, with_folder=with_folder)

@@ -5,7 +5,7 @@ from nicegui.events import GenericEventArguments
 
 from autotrain.app.feeds import RunView
 from autotrain.app.state import AppState
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.errors import AutoTrainError
 
 
@@ -19,6 +19,6 @@ def notes_field(state: AppState, view: RunView) -> None:
             await state.queue.note(view.number, field.value or "")
             saved.text = t("run.noted")
         except AutoTrainError as problem:
-            saved.text = str(problem)
+            saved.text = as_said(problem)
 
     field.on("blur", keep)

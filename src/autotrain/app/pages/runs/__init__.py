@@ -17,7 +17,7 @@ from autotrain.app.pages.frame import frame, page
 from autotrain.app.pages.runs.note import NoteDialog
 from autotrain.app.pages.runs.rows import COLUMNS, RunRow
 from autotrain.app.state import AppState
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.app.words.format import number
 from autotrain.errors import AutoTrainError
 
@@ -217,7 +217,7 @@ class RunsPage:
         try:
             await self._state.queue.remove(self._to_remove, with_folder=with_folder)
         except AutoTrainError as problem:
-            ui.notify(str(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
+            ui.notify(as_said(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
             return
         self._pick(self._to_remove, False)
         self._follower.refresh()

@@ -29,6 +29,7 @@ WORDS = MappingProxyType(
         "run.took": "took {time}",
         "run.is_waiting": "In the queue, number {place}. It begins by itself when the runs before it are done.",
         "run.is_starting": "Getting ready: the data is checked and the model loaded.",
+        "run.is_measuring": "On the way to the first step. With rows to validate on, the model as it is gets measured before, which can take minutes.",
         "run.is_finishing": "Trained; the model is being written.",
         "run.is_stopping": "Stopping: it saves its state first, which can take a minute.",
         "run.stop": "Stop",

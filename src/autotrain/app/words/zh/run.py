@@ -29,6 +29,7 @@ WORDS = MappingProxyType(
         "run.took": "用时 {time}",
         "run.is_waiting": "排队中，第 {place} 位。前面的训练完成后会自动开始。",
         "run.is_starting": "准备中：正在检查数据并加载模型。",
+        "run.is_measuring": "即将开始第一步。如果有验证数据，会先测量模型现在的水平，可能需要几分钟。",
         "run.is_finishing": "训练完毕，正在写入模型。",
         "run.is_stopping": "正在停止：先保存状态，可能需要一分钟。",
         "run.stop": "停止",
