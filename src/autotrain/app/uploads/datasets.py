@@ -166,15 +166,18 @@ class Datasets:
         return _write_about(replace(dataset, files=MappingProxyType(files), held_back=0))
 
     def hold_back(self, identity: str) -> DataSet:
-        """A tenth of the rows, at most 50, is only validated on; none if they are few, can't be told apart, or the disk is full."""
+        """A tenth of the rows, at most 50, is only validated on.
+
+        None where they are few, can't be told apart here, or don't fit on the disk a second time.
+        """
         dataset = self.find(identity)
         file = dataset.files[TRAIN]
         whole, train = dataset.folder / f"{_WHOLE}.{file.kind}", dataset.folder / f"{TRAIN}.{file.kind}"
         if dataset.has_valid or not can_hold_back(train, file.kind):
             return dataset
+        valid = dataset.folder / f"{VALID}.{file.kind}"
         train.rename(whole)
         try:
-            valid = dataset.folder / f"{VALID}.{file.kind}"
             count = hold_back(whole, file.kind, train, valid)
         except OSError:  # a full disk is no reason not to train
             count = 0
