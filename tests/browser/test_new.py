@@ -182,6 +182,16 @@ def test_a_file_that_lies_about_its_type_is_refused_and_a_good_one_is_taken_afte
     assert page.get_by_text("outside.csv").first.is_visible()
 
 
+def test_another_file_that_is_dropped_while_the_first_is_looked_into_is_the_one_that_counts(with_model: Any, visits: Any):
+    page = open_data_step(visits(with_model))
+    drop(page, "first.csv", FAQ.encode())
+    page.locator(".at-file-card", has_text="first.csv").wait_for()
+    drop(page, "second.csv", FAQ.replace("Question,Answer", "Prompt,Reply").encode())
+    page.locator(".at-file-card", has_text="second.csv").wait_for()
+    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    page.wait_for_function("document.getElementById('text_column')?.value === 'Reply'")
+
+
 def test_a_path_that_climbs_out_is_no_model(with_model: Any, visits: Any):
     page = visits(with_model).open("/new")
     go_on(page)

@@ -41,8 +41,9 @@ class DataStep(Step):
         self.look()
 
     def look(self) -> None:
-        """Look into the data that are chosen now."""
-        ui.timer(0, self._panel.look, once=True)
+        """Look into the data that are chosen now; as long as the step is there, whatever is drawn anew meanwhile."""
+        with self._panel_room:
+            ui.timer(0, self._panel.look, once=True)
 
     def redraw(self) -> None:
         self._draw()
