@@ -139,6 +139,17 @@ def test_notes_are_kept(visit: Any, run: MadeRun):
     assert page.get_by_label("Notes").input_value() == "A good one."
 
 
+def test_a_note_that_is_being_written_outlives_the_server(visit: Any, run: MadeRun, server: Server):
+    page = visit.open(f"/run/{run.number}")
+    page.get_by_label("Notes").press_sequentially("half a thought")
+    page.get_by_text("Saved").wait_for()
+    server.kill()
+    page.wait_for_function("!window.socket.connected")
+    server.start()
+    visit.alive()
+    page.wait_for_function("document.querySelector('.at-run-notes textarea').value === 'half a thought'")
+
+
 def test_what_the_data_hold_is_text_and_never_a_script(visits: Any, server: Server):
     run = make_run(server, "hostile")
     run.answer(40, "<img src=x onerror=window.hacked=1>", "<script>window.hacked=1</script>")

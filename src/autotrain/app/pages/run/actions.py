@@ -37,13 +37,14 @@ class Actions:
     def show(self, view: RunView) -> None:
         is_waiting = view.stage == "waiting"
         is_leaving = self._state.queue.is_stopping(view.number)  # it has saved, and its processes are ending
+        has_model = view.stage in _HAS_MODEL and bool(view.folder)  # a run in the cloud has its result there
         shown = {
             "stop": view.is_live and not is_waiting and not view.is_stopping,
             "stop_now": view.is_stopping,
             "leave": is_waiting,
             "resume": view.can_resume and not is_leaving,
-            "try": view.stage in _HAS_MODEL,
-            "after": view.stage in _HAS_MODEL,
+            "try": has_model,
+            "after": has_model,
             "again": True,
             "remove": not view.is_live and not is_leaving,
         }

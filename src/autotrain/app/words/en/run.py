@@ -27,6 +27,7 @@ WORDS = MappingProxyType(
         "run.steps": "Step {step} of {total}",
         "run.left": "about {time} left",
         "run.took": "took {time}",
+        "run.in_the_cloud": "It runs on a machine of the Hugging Face Hub. Where it stands and its log come here every few seconds; its curves and its model are on the hub.",
         "run.is_waiting": "In the queue, number {place}. It begins by itself when the runs before it are done.",
         "run.is_starting": "Getting ready: the data is checked and the model loaded.",
         "run.is_measuring": "On the way to the first step. With rows to validate on, the model as it is gets measured before, which can take minutes.",

@@ -27,6 +27,7 @@ WORDS = MappingProxyType(
         "run.steps": "第 {step} 步，共 {total} 步",
         "run.left": "大约还需 {time}",
         "run.took": "用时 {time}",
+        "run.in_the_cloud": "它在 Hugging Face Hub 的机器上运行。进度和日志每隔几秒传到这里；曲线和模型在 Hub 上。",
         "run.is_waiting": "排队中，第 {place} 位。前面的训练完成后会自动开始。",
         "run.is_starting": "准备中：正在检查数据并加载模型。",
         "run.is_measuring": "即将开始第一步。如果有验证数据，会先测量模型现在的水平，可能需要几分钟。",
