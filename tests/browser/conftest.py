@@ -40,6 +40,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield one
 
 
+@pytest.fixture
+def with_model(server: Server, tiny_model: Path) -> Server:
+    """A server whose workspace holds a tiny base model."""
+    shutil.copytree(tiny_model, server.workspace / "tiny")
+    return server
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for all tests of a file: to start it takes longer than most of them."""
