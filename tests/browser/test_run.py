@@ -150,6 +150,18 @@ def test_a_note_that_is_being_written_outlives_the_server(visit: Any, run: MadeR
     page.wait_for_function("document.querySelector('.at-run-notes textarea').value === 'half a thought'")
 
 
+def test_only_a_run_with_a_model_can_be_tried(visits: Any, server: Server):
+    """One that was stopped on its way has checkpoints, and nothing to talk with."""
+    run = make_run(server, "half", "interrupted")
+    resume, try_it = "[data-action=resume]", "[data-action=try]"
+    page = visits(server).open(f"/run/{run.number}")
+    page.locator(resume).wait_for()
+    assert not page.locator(try_it).is_visible()
+    (run.folder / "adapter_config.json").write_text("{}")
+    page.reload()
+    page.locator(try_it).wait_for()
+
+
 def test_what_the_data_hold_is_text_and_never_a_script(visits: Any, server: Server):
     run = make_run(server, "hostile")
     run.answer(40, "<img src=x onerror=window.hacked=1>", "<script>window.hacked=1</script>")
@@ -213,6 +225,7 @@ def test_no_tab_has_a_serious_fault(visits: Any, server: Server, dark: bool):
 def test_it_fits_a_phone_in_chinese(visits: Any, server: Server, run: MadeRun):
     run.answer(40, "Red.")
     leave_out(run, 3)
+    (run.folder / "adapter_config.json").write_text("{}")
     visit = visits(server, language="zh", size=PHONE)
     for tab in ("charts", "samples", "log", "left_out", "settings"):
         page = visit.open(f"/run/{run.number}?tab={tab}")

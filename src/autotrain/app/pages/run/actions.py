@@ -1,17 +1,16 @@
 """What can be done with the run: stop, resume, run again, try, note, delete."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from nicegui import ui
 
 from autotrain.app.components.confirm import Confirm
 from autotrain.app.feeds import RunView
 from autotrain.app.state import AppState
+from autotrain.app.talks.subject import has_result
 from autotrain.app.words import as_said, t
 from autotrain.errors import AutoTrainError
-
-# Stages in which there may be a model to talk with.
-_HAS_MODEL = ("finished", "stopped", "interrupted")
 
 
 class Actions:
@@ -37,7 +36,7 @@ class Actions:
     def show(self, view: RunView) -> None:
         is_waiting = view.stage == "waiting"
         is_leaving = self._state.queue.is_stopping(view.number)  # it has saved, and its processes are ending
-        has_model = view.stage in _HAS_MODEL and bool(view.folder)  # a run in the cloud has its result there
+        has_model = not view.is_live and view.folder != "" and has_result(Path(view.folder))
         shown = {
             "stop": view.is_live and not is_waiting and not view.is_stopping,
             "stop_now": view.is_stopping,
