@@ -126,6 +126,18 @@ def test_a_path_that_climbs_out_is_no_model(with_model: Any, visits: Any):
     at_step(page, 2)
 
 
+def test_starting_over_is_asked_first(with_model: Any, visits: Any):
+    page = open_data_step(visits(with_model))
+    page.get_by_role("button", name="Start over").click()
+    question = page.get_by_role("alertdialog").filter(has_text="Start over?")
+    question.get_by_role("button", name="Back").click()
+    question.wait_for(state="hidden")
+    at_step(page, 3)
+    page.get_by_role("button", name="Start over").click()
+    question.get_by_role("button", name="Start over").click()
+    at_step(page, 1)
+
+
 def test_a_card_can_be_chosen_again_after_another_name_was_typed(with_model: Any, visits: Any):
     """A card that still looked chosen couldn't be, and the name that can't be had stayed."""
     page = visits(with_model).open("/new")

@@ -14,6 +14,8 @@ WORDS = MappingProxyType(
         "new.back": "上一步",
         "new.next": "下一步",
         "new.over": "重新开始",
+        "new.over_question": "重新开始？",
+        "new.over_explained": "这些步骤中选择和填写的内容都会清空。你的文件会保留。",
         "new.as_config": "查看 config.yaml",
         "new.as_command": "查看命令",
         "new.mend": "请先修正上面标出的问题。",
