@@ -72,7 +72,7 @@ test: $(DEV_STAMP) browser
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not browser"
 
 test-browser: $(DEV_STAMP) browser
-	@$(BIN)/python -m pytest -m "not slow" tests/browser
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser and not slow" tests/browser
 
 # The pictures of docs/web-page.md; trains two small models first.
 screenshots: $(DEV_STAMP) browser

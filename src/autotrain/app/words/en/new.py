@@ -14,6 +14,8 @@ WORDS = MappingProxyType(
         "new.back": "Back",
         "new.next": "Next",
         "new.over": "Start over",
+        "new.over_question": "Start over?",
+        "new.over_explained": "All that was chosen and typed in these steps is forgotten. Your files stay.",
         "new.as_config": "As config.yaml",
         "new.as_command": "As a command",
         "new.mend": "Something above has to be mended first.",
