@@ -46,8 +46,8 @@ def find_machines(params: LLMTrainingParams, environment: Mapping[str, str]) -> 
     num_gpus = count_gpus(environment)
     if num_gpus and devices > num_gpus:
         raise ConfigError(
-            f"devices: this machine has {num_gpus} GPU{'s' if num_gpus > 1 else ''} (got {devices}); lower devices, or leave "
-            "it out to take all"
+            f"devices: this machine has {num_gpus} GPU{'s' if num_gpus > 1 else ''} (got {devices}); lower devices, or "
+            "leave it out to take all"
         )
     if nodes > 1 and (node_rank is None or master is None):
         lacking = " and ".join(name for name, value in (("node_rank", node_rank), ("master", master)) if value is None)

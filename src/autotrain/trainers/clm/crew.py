@@ -181,6 +181,7 @@ def _told(problem: Exception, options: argparse.Namespace, endings: list[Ending]
         return (
             DeviceError.exit_code,
             f"the machines didn't meet at {options.master} ({kind}: {problem}); start the same command on all "
-            f"{options.nodes} of them, each with a node_rank of its own from 0, and see that machine 0 can be reached at that address",
+            f"{options.nodes} of them, each with a node_rank of its own from 0, and see that machine 0 can be "
+            "reached at that address",
         )
     return 1, f"the processes couldn't be started ({kind}: {problem})"

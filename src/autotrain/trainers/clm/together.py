@@ -183,6 +183,6 @@ def check_together_on(ranks: Ranks, data: Data, checkpoint: Checkpoint | None) -
                 kind = "checkpoint to go on from" if name == "step" else name
                 raise RunFolderError(
                     f"process {rank} has another {kind} than process 0 ({value or 'none'} and "
-                    f"{said[0].get(name) or 'none'}): all machines need the same data and checkpoints; share the folder among "
-                    "them, or set push_checkpoints: true"
+                    f"{said[0].get(name) or 'none'}): all machines need the same data and checkpoints; share the folder "
+                    "among them, or set push_checkpoints: true"
                 )
