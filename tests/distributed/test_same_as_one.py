@@ -1,5 +1,6 @@
 """Several processes give the losses and the final weights of one, for every trainer, whole models and adapters."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,18 @@ from tests_of_ranks import KINDS, TRAINERS, job
 from torchrun import run_together
 
 
-@pytest.mark.parametrize("num_processes", [2, 3])
-def test_every_trainer_gives_the_same_in_several_processes_as_in_one(
-    num_processes: int, rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
+@pytest.mark.parametrize(
+    ("num_processes", "trainers"),
+    [
+        (2, ("sft", "dpo", "reward", "kto")),
+        pytest.param(2, TRAINERS, marks=pytest.mark.slow),
+        pytest.param(3, TRAINERS, marks=pytest.mark.slow),
+    ],
+    ids=["some", "all-2", "all-3"],
+)
+def test_trainers_give_the_same_in_several_processes_as_in_one(
+    num_processes: int, trainers: Sequence[str], rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
 ) -> None:
-    trainers = TRAINERS if num_processes == 2 else ("sft", "dpo", "kto")
     ways = [(t, kind, way) for t in trainers for kind in KINDS for way in ("ddp", "fsdp")]
     alone = [job(t, f"{t}-{kind}", rows_folder, tiny_model, devices=1, **KINDS[kind]) for t in trainers for kind in KINDS]
     together = [

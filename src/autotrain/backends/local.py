@@ -26,6 +26,7 @@ NAMES = ("local", "local-cli", "local-ui")
 
 # Long enough for any worker to have read its parameters.
 STALE_SECONDS = 24 * 3600.0
+_WORKER = "autotrain.trainers.clm"
 
 
 def open_backend(name: str) -> "LocalBackend":
@@ -33,18 +34,18 @@ def open_backend(name: str) -> "LocalBackend":
     return LocalBackend(name, waits=name != "local-ui")
 
 
-def worker_command(entry: str, parameters_file: str, options: Sequence[str] = (), launcher: Sequence[str] = ()) -> list[str]:
-    """The worker's argv.  -P: a `datasets.py` in the user's folder must not stand in for the library.
-
-    launcher: what starts several of it, and its options.
-    """
-    worker = [sys.executable, "-P", "-m", "autotrain.trainers.clm", *launcher, entry]
+def worker_command(entry: str, parameters_file: str, options: Sequence[str] = ()) -> list[str]:
+    """The worker's argv.  -P: a `datasets.py` in the user's folder must not stand in for the library."""
+    worker = [sys.executable, "-P", "-m", _WORKER, entry]
     return [*worker, "--training_config", parameters_file, *options]
 
 
-def _launcher(entry: str, job: Job) -> list[str]:
-    """What starts several processes of a run on this machine; nothing where there's one."""
-    return crew_options(find_machines(job.params, os.environ)) if entry == "train" else []
+def _command(entry: str, job: Job, parameters_file: str, options: Sequence[str] = ()) -> list[str]:
+    """The worker's argv, with its launcher before it where a run takes several processes of this machine."""
+    command = worker_command(entry, parameters_file, options)
+    launcher = crew_options(find_machines(job.params, os.environ)) if entry == "train" else []
+    place = command.index(_WORKER) + 1 if launcher else 0
+    return [*command[:place], *launcher, *command[place:]]
 
 
 def worker_environment(job: Job) -> dict[str, str]:
@@ -64,7 +65,7 @@ def run_worker(entry: str, job: Job, options: Sequence[str] = (), *, backend: st
     reason_file = file.with_suffix(".reason")
     try:
         environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(reason_file)}
-        process = _spawn(worker_command(entry, str(file), options, _launcher(entry, job)), environment, job.place)
+        process = _spawn(_command(entry, job, str(file), options), environment, job.place)
         entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
         exit_code = wait_for(process)
         if entry_id is not None and not is_run(job.folder):
@@ -88,9 +89,7 @@ class LocalBackend:
 
     def plan(self, job: Job) -> Plan:
         options = [f"--{name}" for name in ("resume", "overwrite") if getattr(job, name)]
-        command = shlex.join(worker_command("train", "PARAMETERS", options, _launcher("train", job))).replace(
-            "PARAMETERS", "<temporary file>"
-        )
+        command = shlex.join(_command("train", job, "PARAMETERS", options)).replace("PARAMETERS", "<temporary file>")
         start = partial(run_worker, "train", job, options, backend=self.name)
         return Plan(command, start if self.waits else partial(_leave_running, job, options, self.name))
 
@@ -109,7 +108,7 @@ def _leave_running(job: Job, options: Sequence[str], backend: str) -> Outcome:
     environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(log_file.with_suffix(".reason").absolute())}
     with log_file.open("ab") as output:
         process = subprocess.Popen(
-            worker_command("train", str(file.absolute()), options, _launcher("train", job)),
+            _command("train", job, str(file.absolute()), options),
             env=environment,
             cwd=job.place,
             stdin=subprocess.DEVNULL,
