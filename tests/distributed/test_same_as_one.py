@@ -73,3 +73,29 @@ def test_ranks_with_unequal_numbers_of_micro_batches_give_the_same(
     run_together(small, 3, tmp_path)
     for trainer, way in names:
         assert_same_run(tmp_path / trainer, tmp_path / f"{trainer}-{way}")
+
+
+def test_layers_computed_again_and_bf16_change_no_more_than_they_do_in_one_process(
+    rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
+) -> None:
+    bf16 = {"mixed_precision": "bf16", "peft": True}
+    run_alone(
+        [
+            job("sft", "full", rows_folder, tiny_model, devices=1, peft=False),
+            job("sft", "bf16", rows_folder, tiny_model, devices=1, **bf16),
+        ],
+        tmp_path,
+    )
+    again = [
+        job("sft", f"again-{way}", rows_folder, tiny_model, devices=2, distributed_backend=way, peft=False)
+        | {"checkpointed": True}
+        for way in ("ddp", "fsdp")
+    ]
+    half = [
+        job("sft", f"bf16-{way}", rows_folder, tiny_model, devices=2, distributed_backend=way, **bf16)
+        for way in ("ddp", "fsdp")
+    ]
+    run_together([*again, *half], 2, tmp_path)
+    for way in ("ddp", "fsdp"):
+        assert_same_run(tmp_path / "full", tmp_path / f"again-{way}")
+        assert_same_run(tmp_path / "bf16", tmp_path / f"bf16-{way}", tolerance=2e-2)
