@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from autotrain.errors import RunFolderError
 from autotrain.model_code import code_files
@@ -113,10 +113,26 @@ def write_text(path: Path, text: str, *, waits_for_disk: bool = True) -> None:
     temporary.replace(path)
 
 
+def open_own(path: Path) -> BinaryIO:
+    """Open a file of a run folder to read it.  Raises OSError for a link too: no run makes one, and it may lead anywhere."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether `open_own` would open it."""
+    return path.is_file() and not path.is_symlink()
+
+
+def read_own(path: Path) -> str:
+    """The text of a file of a run folder.  Raises OSError for a link too, UnicodeDecodeError."""
+    with open_own(path) as file:
+        return file.read().decode("utf-8")
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in the file `path`, {} if there is none that can be read."""
+    """The object in the file `path` of a run folder, {} if there is none that can be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_own(path))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
@@ -125,14 +141,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_state(folder: Path) -> RunState | None:
     """The state of the run in `folder`, or None if it holds none that can be read."""
     try:
-        return RunState(**json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
+        return RunState(**json.loads(read_own(folder / STATE_FILE)))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def is_run(folder: Path) -> bool:
     """Whether a run of ours wrote to `folder`."""
-    return (folder / STATE_FILE).is_file()
+    return is_own_file(folder / STATE_FILE)
 
 
 def foreign_entries(folder: Path) -> list[str]:

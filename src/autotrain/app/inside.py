@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autotrain.app.workspace import Workspace
 from autotrain.base_models import EMBEDDED
-from autotrain.errors import ConfigError
+from autotrain.errors import ConfigError, RunFolderError
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 # Parameters that may name a file or folder.
@@ -32,6 +32,16 @@ def check_inside(params: LLMTrainingParams, workspace: Workspace, allowed: Colle
         value = getattr(params, name)
         if value and (".." in value or "/" in value or "\\" in value):
             raise ConfigError(f"{name}: must be the name of a split, not a path (got {value!r})")
+
+
+def check_links(folder: Path, workspace: Workspace) -> None:
+    """Raise RunFolderError if a link in the run folder leads out of it and of the workspace: a run would write there."""
+    root = folder.resolve()
+    for link in _links(folder):
+        if not link.resolve().is_relative_to(root) and not workspace.holds(link):
+            raise RunFolderError(
+                f"project_name: {link} is a link that leads out of the workspace; remove it, or choose another name"
+            )
 
 
 def paths_of(values: Mapping[str, object]) -> frozenset[str]:
