@@ -14,6 +14,7 @@ from autotrain.models.network import Network
 from autotrain.models.reference_cache import fingerprint_of_weights
 from autotrain.ranks import ALONE, Crew, Ranks, Way
 from autotrain.run_folder import FAILED, RunFolder
+from autotrain.trainers.clm.machines import DEEPSPEED
 from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.prepare import Data
 from autotrain.trainers.clm.work import Work
@@ -158,10 +159,9 @@ def whole_again(work: Work, load: Callable[..., Network]) -> Work | None:
 def check_together(params: LLMTrainingParams, total: int) -> None:
     """Refuse what several processes can't do, before anything is loaded.  Raises ConfigError, DeviceError."""
     if params.distributed_backend == "deepspeed" and total > 1:
-        raise ConfigError(
-            "distributed_backend: deepspeed isn't supported; fsdp cuts weights, gradients and optimizer up among the "
-            "devices as its ZeRO stage 3 does: write distributed_backend: fsdp, or leave it out"
-        )
+        raise ConfigError(DEEPSPEED)
+    if total == 1 and params.distributed_backend:
+        log.notice(f"distributed_backend: {params.distributed_backend} has no effect with one device")
     if params.distributed_backend != "fsdp" or total == 1:
         return
     if params.optimizer not in _OPTIMIZERS_OF_SHARDS:
