@@ -29,6 +29,8 @@ CURVE_FILE = "loss_curve.svg"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "runs"
 LOCK_FILE = ".lock"
+# The process number of a launcher, for the processes that it launches.
+WORKER_VARIABLE = "AUTOTRAIN_WORKER"
 PULL_FOLDER = ".tmp-pull"  # checkpoints on their way from the hub
 # Whoever watches sees the step within a second.
 HEARTBEAT_SECONDS = 0.5
@@ -225,17 +227,22 @@ def _stage(folder: Path) -> str:
     return f"{state.stage}, step {state.step} of {state.total_steps}" if state else "of unknown state"
 
 
+def _worker() -> int:
+    """The process that is told to stop: of several that work on a run, their launcher."""
+    return int(os.environ.get(WORKER_VARIABLE) or os.getpid())
+
+
 class RunFolder:
     """A run folder held by this process.  Use `claim`; other workers are kept out until `release`."""
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
-        self._state = RunState(TRAINING, 0, 0, os.getpid(), 0.0)
+        self._state = RunState(TRAINING, 0, 0, _worker(), 0.0)
 
     def set_state(self, stage: str, step: int, total_steps: int, message: str = "") -> None:
         """Write state.json at once."""
-        self._write(RunState(stage, step, total_steps, os.getpid(), time.time(), message))
+        self._write(RunState(stage, step, total_steps, _worker(), time.time(), message))
 
     def set_stage(self, stage: str, message: str = "") -> None:
         """Write state.json with another stage and the same step."""
@@ -245,7 +252,7 @@ class RunFolder:
         """Write state.json if the last time was a while ago, without waiting for the disk: the next beat comes soon."""
         now = time.time()
         if now - self._state.heartbeat >= HEARTBEAT_SECONDS:
-            self._write(RunState(self._state.stage, step, total_steps, os.getpid(), now), waits_for_disk=False)
+            self._write(RunState(self._state.stage, step, total_steps, _worker(), now), waits_for_disk=False)
 
     def _write(self, state: RunState, *, waits_for_disk: bool = True) -> None:
         self._state = state
