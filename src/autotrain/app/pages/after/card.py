@@ -4,6 +4,7 @@ import re
 
 from nicegui import ui
 
+from autotrain.app.components.harmless import harmless
 from autotrain.app.components.text import heading, paragraph
 from autotrain.app.results import Result
 from autotrain.app.words import t
@@ -18,7 +19,10 @@ def card_section(result: Result, address: str) -> None:
     with ui.element("section").classes("at-card"):
         heading(t("after.card"))
         paragraph(t("after.card_hint")).classes("at-muted at-small")
-        ui.markdown(_below_our_headings(result.card, address)).classes("at-after-card")
+        shown = ui.markdown(
+            _below_our_headings(result.card, address), sanitize=lambda html: harmless(html, pictures=f"{address}/")
+        )
+        shown.classes("at-after-card").props("sanitize")  # by the browser once more
         with ui.element("details").classes("at-small"):
             with ui.element("summary"):
                 ui.label(t("after.card_source")).style("display: inline")
