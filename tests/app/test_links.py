@@ -13,6 +13,7 @@ pytest.importorskip("nicegui", reason="the page's libraries aren't installed (ex
 from fastapi.testclient import TestClient
 
 from autotrain.app.state import AppState
+from autotrain.app.talks import TalkProblem, subject_of
 from autotrain.run_folder import write_json
 from autotrain.runs import register
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -84,6 +85,13 @@ def test_a_record_that_is_a_file_is_told(api: TestClient, folder: Path, outside:
         (folder / name).write_text(outside.read_text())
     told = {address.rpartition("/")[2] for address, text in answers(api) if SECRET in text}
     assert {"facts", "log", "file", "metrics", "since", "samples", "left-out"} <= told
+
+
+def test_a_model_isnt_made_of_files_that_lie_elsewhere(state: AppState, folder: Path, outside: Path):
+    (folder / "config.json").write_text("{}")
+    (folder / "chat_template.jinja").symlink_to(outside)
+    with pytest.raises(TalkProblem, match=r"chat_template\.jinja is a link that leads out"):
+        subject_of(state.feeds.run(1).view())
 
 
 @pytest.mark.usefixtures("worker_double")

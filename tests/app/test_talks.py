@@ -111,7 +111,7 @@ def test_a_question_that_is_taken_back_before_the_model_is_there_harms_nobody(st
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_problem_has_words(kind: str) -> None:
-    assert len(str(TalkProblem(kind, name="n", base="b", needed="1", free="0", reason="r"))) > 15
+    assert len(str(TalkProblem(kind, name="n", base="b", needed="1", free="0", reason="r", file="f"))) > 15
 
 
 def test_a_killed_process_is_one_clear_message_and_the_next_question_starts_it_anew(

@@ -8,6 +8,7 @@ KINDS = (
     "waiting",
     "cloud",
     "gone",
+    "link",
     "unfinished",
     "no_base",
     "base_gone",

@@ -1,5 +1,6 @@
 """What is talked with: the result of a run, or a model that comes along."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,9 @@ def subject_of(view: RunView) -> Subject:
     folder = Path(view.folder)
     if not folder.is_dir():
         raise TalkProblem("gone", name=view.name)
+    link = next(_links_out(folder), None)
+    if link is not None:
+        raise TalkProblem("link", name=view.name, file=link.name)
     is_adapter = (folder / _ADAPTER).is_file()
     if not has_result(folder):
         raise TalkProblem("unfinished", name=view.name)
@@ -62,6 +66,16 @@ def subject_of(view: RunView) -> Subject:
     scores = is_reward_model(folder)
     missing = "" if base is not None else base_name
     return Subject(str(folder), view.name, view.number, source, None if scores else base, is_adapter, scores, missing)
+
+
+def _links_out(folder: Path) -> Iterator[Path]:
+    """Files in `folder` that lie elsewhere: a model would be made of them, whatever they are."""
+    root = folder.resolve()
+    return (
+        file
+        for file in folder.iterdir()
+        if file.is_symlink() and not file.is_dir() and not file.resolve().is_relative_to(root)
+    )
 
 
 def embedded_subject(name: str) -> Subject:

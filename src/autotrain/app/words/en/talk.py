@@ -5,6 +5,7 @@ WORDS = MappingProxyType(
         "talk.waiting": "The run “{name}” hasn't finished. You can talk with its model once training has ended.",
         "talk.cloud": "The run “{name}” was trained in the cloud, and its result isn't on this machine. It is on the Hugging Face Hub.",
         "talk.gone": "“{name}” isn't there any more: its folder was deleted or moved.",
+        "talk.link": "“{name}” can't be used: {file} is a link that leads out of the run folder; put the file itself there.",
         "talk.unfinished": "The run “{name}” has no model yet: it ended before one was saved. Resume it to go on with training.",
         "talk.no_base": "It isn't known which model “{name}” was made from, so there is nothing to compare with.",
         "talk.base_gone": "The base model {base}, which “{name}” was made from, can't be found. Put it back where it was, and try again.",

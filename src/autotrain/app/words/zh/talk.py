@@ -5,6 +5,7 @@ WORDS = MappingProxyType(
         "talk.waiting": "训练“{name}”还没有完成。训练结束后就可以和它的模型对话。",
         "talk.cloud": "训练“{name}”是在云端进行的，结果不在这台机器上，而在 Hugging Face Hub 上。",
         "talk.gone": "“{name}”已经不在了：它的文件夹被删除或移走了。",
+        "talk.link": "“{name}”不能使用：{file} 是一个指向训练文件夹之外的链接；请把文件本身放在那里。",
         "talk.unfinished": "训练“{name}”还没有模型：它在保存模型之前就结束了。请继续训练。",
         "talk.no_base": "不知道“{name}”是由哪个模型训练出来的，所以没有可以对比的模型。",
         "talk.base_gone": "找不到“{name}”所用的基础模型 {base}。请把它放回原处，然后再试。",
