@@ -1,4 +1,4 @@
-"""A new run in a real browser: from a dropped file to an answer beside the base model's, and what can go wrong on the way."""
+"""A new run in a real browser: from a dropped file to an answer beside the base model's, and what can go wrong."""
 
 import json
 from pathlib import Path

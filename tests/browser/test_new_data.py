@@ -50,10 +50,12 @@ def test_rows_that_hold_html_are_text_and_one_broken_row_is_left_out_by_name(wit
 
 def test_some_rows_of_a_longer_file_are_kept_unless_all_are_wanted(with_model: Any, visits: Any):
     page = open_data_step(visits(with_model))
-    drop(
-        page, "long.jsonl", "".join(json.dumps({"text": f"This is tale {number}."}) + "\n" for number in range(100)).encode()
-    )
+    rows = [
+        {"instruction": "Tell it.", "input": f"tale {number}", "output": f"This is tale {number}."} for number in range(100)
+    ]
+    drop(page, "long.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
+    assert "“instruction”, “input”, “output”" in page.locator(".at-verdict").inner_text()
     assert page.get_by_text("10 rows of your file are kept").is_visible()
     page.get_by_role("button", name="As config.yaml").click()
     assert "valid_split: valid" in page.locator("#written").inner_text()

@@ -52,6 +52,23 @@ def test_a_conversation_is_shown_by_turns_and_by_tokens(ask: Ask, tmp_path: Path
     assert "What is red?" in "".join(text for text, is_trained in pieces if not is_trained)
 
 
+def test_every_column_that_is_used_is_named(ask: Ask, tmp_path: Path):
+    alpaca = {"instruction": "Add.", "input": "1 and 2", "output": "3", "source": "me"}
+    without = {name: value for name, value in alpaca.items() if name != "input"}
+    rows = {
+        "alpaca": ([alpaca] * 3, "sft", ["instruction", "input", "output"]),
+        "no-input": ([without] * 3, "sft", ["instruction", "output"]),
+        "tools": ([{**CHAT, "tools": "[]"}] * 3, "sft", ["messages", "tools"]),
+        "bare": ([CHAT["messages"]] * 3, "sft", []),
+        "pairs": ([{**PAIR, "margin": 1.0}] * 3, "reward", ["prompt", "chosen", "rejected", "margin"]),
+    }
+    for name, (given, trainer, used) in rows.items():
+        seen = ask("preview", write(tmp_path / f"{name}.jsonl", *given), trainer)["answer"]
+        assert (seen["problem"], seen["used"]) == (None, used), name
+    shown = ask("preview", tmp_path / "alpaca.jsonl")["answer"]["rows"][0]["parts"]
+    assert "1 and 2" in json.dumps(shown)
+
+
 def test_of_a_pair_each_part_has_its_tokens(ask: Ask, tmp_path: Path):
     seen = ask("preview", write(tmp_path / "train.jsonl", PAIR, {**PAIR, "rejected": "yes"}), "dpo")["answer"]
     parts = seen["tokens"][0]["parts"]

@@ -74,8 +74,7 @@ class Verdict:
         preview = self._preview
         kind = "talk" if preview["is_conversation"] and self._task.data == "text" else self._task.data
         heading(t(f"new.good_{kind}")).classes("at-good")
-        mapping = preview["mapping"]
-        names = ", ".join(f"“{name}”" for name in mapping.values() if name)
+        names = ", ".join(f"“{name}”" for name in preview["used"])
         said = t("new.good_columns", names=names) if names else t("new.good_bare")
         paragraph(said + (" " + t("new.good_suggested") if preview.get("suggested") else ""))
 

@@ -37,8 +37,9 @@ LoadTokenizer = Callable[[LLMTrainingParams, bool], tuple[LoadedTokenizer, int |
 
 
 def preview(params: LLMTrainingParams, num_rows: int, load_tokenizer: LoadTokenizer) -> dict[str, Any]:
-    """The answer: file, columns, cells, fits, form, mapping, suggested, could_chat, rows, tokens, counts, left_out, notices,
-    problem.  could_chat: plain questions and answers, which a chat template could make conversations of.
+    """The answer: file, columns, cells, fits, form, mapping, used, suggested, could_chat, rows, tokens, counts, left_out,
+    notices, problem.  used: the columns that a sample is made of.  could_chat: plain questions and answers, which a chat
+    template could make conversations of.
 
     load_tokenizer: gives the tokenizer, for conversations or not, and the model's limit.
     """
@@ -71,6 +72,7 @@ def _look(params: LLMTrainingParams, num_rows: int, load_tokenizer: LoadTokenize
     answer["fits"] = [trainer for trainer, wanted in _KINDS.items() if _is_recognised(params, trainer, wanted)]
     source, params, answer["suggested"] = _recognise(params, peeked, kind)
     answer["form"], answer["mapping"] = source.form.describe(), _mapping(source.form)
+    answer["used"] = _used(source.form)
     answer["kind"] = source.form.kind if isinstance(source.form, Form) else kind
     answer["is_conversation"] = source.is_conversation
     answer["could_chat"] = not source.is_conversation and _could_chat(params, kind)
@@ -172,6 +174,15 @@ def _mapping(form: Form | PairForm) -> dict[str, str]:
     names = dict(zip(("text_column", "rejected_text_column"), form.answers, strict=False))
     more = {"prompt_text_column": form.prompt, "label_column": form.label}
     return {**names, **{field: column for field, column in more.items() if column}}
+
+
+def _used(form: Form | PairForm) -> list[str]:
+    """Columns, in the order in which one reads them; of bare lists none."""
+    if isinstance(form, Form):
+        names = (form.prompt, form.input, form.text, form.tools)
+    else:
+        names = (form.prompt, *form.answers, form.label, form.margin, form.tools)
+    return [name for name in names if name]
 
 
 def _cells(row: Row) -> dict[str, str]:
