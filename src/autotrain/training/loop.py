@@ -312,7 +312,8 @@ class Loop:
         }
 
     def _leave(self) -> None:
-        number = self._stop.number or 0
+        # The signal may have come to another process alone.
+        number = max(self.parts.ranks.gather(self._stop.number or 0))
         step, total = self.progress.step, self.parts.batches.total_steps
         if step == 0:
             raise Interrupted("interrupted before the first step; --resume starts anew", number)

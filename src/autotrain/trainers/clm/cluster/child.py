@@ -41,10 +41,13 @@ class Child:
         self._asked: int | None = None
         self._said: list[Said] = []
         self._lock = threading.Lock()
-        # From the thread that stays: the child gets SIGTERM when the thread that made it ends.
+        # From the thread that stays: the child gets SIGTERM when the thread that made it ends.  Ray blocks SIGINT, and a child
+        # has the signals blocked that its parent has.
+        blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
         self._process = subprocess.Popen(
             command, env=environment, cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         assert self._process.stdout is not None and self._process.stderr is not None
         streams = ((self._process.stdout, False), (self._process.stderr, True))
         self._readers = [threading.Thread(target=self._read, args=stream, daemon=True) for stream in streams]

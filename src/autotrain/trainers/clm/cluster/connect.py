@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ def travelling(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def connected(address: str | None, crew_of_machine: "Crew | None") -> Generator[Any]:
-    """The module `ray`, connected.  crew_of_machine: what a cluster of our own must have room for, None for another's.
+    """The module `ray`, connected; meanwhile nobody sees what is written to sys.stdout, which only Ray does.
+
+    crew_of_machine: what a cluster of our own must have room for, None for another's.
 
     Raises DeviceError where Ray is missing or the cluster can't be reached.
     """
@@ -58,8 +60,9 @@ def connected(address: str | None, crew_of_machine: "Crew | None") -> Generator[
     else:
         settings |= {"address": address, "runtime_env": {"py_modules": [str(Path(__file__).parents[3])]}}
     try:
-        ray.init(**settings)
-        yield ray
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # whatever happens, Ray has a paragraph for it
+            ray.init(**settings)
+            yield ray
     except (ConnectionError, ValueError) as error:
         if ray.is_initialized():
             raise

@@ -28,13 +28,20 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Began:
+    """The workers have found each other, for the `attempt`-th time (from 0)."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
 class Away:
     """The run folder lies on another machine, and its files will come back through here."""
 
     machine: str
 
 
-News = Said | Ended | Away | Piece | Moved | Gone
+News = Said | Began | Ended | Away | Piece | Moved | Gone
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Desk:
 
     def begin(self) -> int:
         """Called by the leader of each start; returns how many there were before."""
+        self._news.append(Began(self._attempts))
         self._attempts += 1
         self._is_wanted = self._is_all_sent = False
         self._sent.clear()

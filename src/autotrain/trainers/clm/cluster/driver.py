@@ -14,15 +14,15 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, TextIO
 
 from autotrain import log
 from autotrain.errors import REASON_FILE_VARIABLE, Interrupted, TrainingError
 from autotrain.run_folder import RunFolder, check_free, claim, is_run
 from autotrain.trainers.clm.cluster.conduct import Crew, conduct
 from autotrain.trainers.clm.cluster.connect import check_room, choose_crew, connected, travelling
-from autotrain.trainers.clm.cluster.desk import Away, Desk, Ended, News, Said
+from autotrain.trainers.clm.cluster.desk import Away, Began, Desk, Ended, News, Said
 from autotrain.trainers.clm.cluster.errand import Errand
 from autotrain.trainers.clm.cluster.files import Piece, all_pieces, apply
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -46,8 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     params = read_params(Path(options.training_config))
     check_free(Path(params.project_name), resume=options.resume, overwrite=options.overwrite)
-    with _signals() as asked:
-        code, reason, is_said = _run(params, options, asked)
+    with Signals() as signals:
+        code, reason, is_said = _run(params, options, signals)
     if reason:
         if not is_said:
             log.error(reason)
@@ -57,16 +57,18 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _run(params: LLMTrainingParams, options: argparse.Namespace, asked: list[int]) -> tuple[int, str, bool]:
+def _run(params: LLMTrainingParams, options: argparse.Namespace, signals: "Signals") -> tuple[int, str, bool]:
     """Exit code, why it isn't 0, and whether a worker said so already."""
     address = params.ray_address or os.environ.get("RAY_ADDRESS") or None
     resources, variables = params.resources_of_worker, travelling(os.environ)
     if address is None:
         resources = {"CPU": max(1, len(os.sched_getaffinity(0)) // (params.devices or 1)), **resources}
     own = None if address else choose_crew(params.devices, resources, params.max_restarts, {})
+    streams = (sys.stdout, sys.stderr)
     log.info(f"connecting to the Ray cluster at {address}" if address else "starting Ray on this machine")
     with ExitStack() as stack:
         ray = stack.enter_context(connected(address, own))
+        signals.catch()  # Ray has put handlers of its own in their place
         room: dict[str, float] = ray.cluster_resources()
         crew = choose_crew(params.devices, resources, params.max_restarts, room)
         check_room(crew, room, may_grow=address is not None)
@@ -74,10 +76,10 @@ def _run(params: LLMTrainingParams, options: argparse.Namespace, asked: list[int
         ray.get(desk.keep_variables.remote(variables))
         errand = stack.enter_context(_errand(params, options, desk))
         work = ray.remote(num_cpus=0, max_retries=0)(conduct).remote(errand, crew)
-        follower = Follower(ray, desk, work, errand, overwrites=options.overwrite)
+        follower = Follower(ray, desk, work, errand, streams, overwrites=options.overwrite)
         stack.callback(follower.release)
-        failures = follower.follow(asked)
-    return outcome(follower.endings, failures, asked, crew)
+        failures = follower.follow(signals.asked)
+    return outcome(follower.endings, failures, signals.asked, crew)
 
 
 @contextmanager
@@ -113,11 +115,17 @@ def local_paths(params: LLMTrainingParams) -> dict[str, str]:
 
 
 class Follower:
-    """Takes what comes from the workers until they have ended.  endings: of each start."""
+    """Takes what comes from the workers until they have ended.  endings: of each start.
 
-    def __init__(self, ray: Any, desk: Any, work: Any, errand: Errand, *, overwrites: bool) -> None:
+    streams: where their standard output and error go.
+    """
+
+    def __init__(
+        self, ray: Any, desk: Any, work: Any, errand: Errand, streams: tuple[TextIO, TextIO], *, overwrites: bool
+    ) -> None:
         self._ray, self._desk, self._work, self._errand = ray, desk, work, errand
         self._folder = Path(errand.project)
+        self._streams = streams
         self._overwrites = overwrites
         self._run: RunFolder | None = None
         self._sending: Generator[Piece] | None = None
@@ -167,11 +175,16 @@ class Follower:
 
     def _heard(self, news: News) -> None:
         if isinstance(news, Said):
-            stream = sys.stderr if news.is_error else sys.stdout
+            stream = self._streams[news.is_error]
             stream.write(log.mask(news.text))
             stream.flush()
         elif isinstance(news, Ended):
             self.endings.setdefault(news.attempt, []).append(news.ending)
+        elif isinstance(news, Began):
+            if news.attempt:
+                log.info(
+                    f"a worker was lost or failed; all are started anew ({news.attempt} of {self._errand.max_restarts})"
+                )
         elif isinstance(news, Away):
             log.info(f"the run folder lies on {news.machine} of the Ray cluster; its files come here as they are written")
         else:
@@ -214,19 +227,27 @@ def outcome(
     return 0, "", False
 
 
-@contextmanager
-def _signals() -> Generator[list[int]]:
-    """The list of the signals that came, for the workers to save and leave."""
-    asked: list[int] = []
+class Signals:
+    """A context manager in which SIGINT, SIGTERM and SIGHUP are noted in `asked`, for the workers to save and leave."""
 
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.append(signal.SIGTERM if number == signal.SIGHUP else number)
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._previous = {number: signal.getsignal(number) for number in numbers}
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    caught = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-    previous = {number: signal.signal(number, note) for number in caught}
-    try:
-        yield asked
-    finally:
-        for number, handler in previous.items():
+    def __enter__(self) -> "Signals":
+        self.catch()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
+
+    def catch(self) -> None:
+        """Install the handlers."""
+        for number, handler in self._previous.items():
+            if handler != signal.SIG_IGN:  # what a shell (nohup) has ignored stays so
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked.append(signal.SIGTERM if number == signal.SIGHUP else number)
