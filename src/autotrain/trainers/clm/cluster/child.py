@@ -41,8 +41,8 @@ class Child:
         self._asked: int | None = None
         self._said: list[Said] = []
         self._lock = threading.Lock()
-        # From the thread that stays: the child gets SIGTERM when the thread that made it ends.  Ray blocks SIGINT, and a child
-        # has the signals blocked that its parent has.
+        # From the thread that stays: the child gets SIGTERM when the thread that made it ends.  Ray blocks SIGINT, and what
+        # is blocked in a process is blocked in its children.
         blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
         self._process = subprocess.Popen(
             command, env=environment, cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -17,6 +18,8 @@ from autotrain.trainers.clm.cluster.conduct import Crew
 MISSING = "backend: ray needs Ray: pip install 'autotrain-llm[ray]'"
 # Sockets below it may have 107 letters in all.
 _SHORT_FOLDER = Path("/tmp")
+_TOKEN_FILE = Path("~/.ray/auth_token")  # where Ray looks for it
+_HINT = "; if it asks for a token, set RAY_AUTH_TOKEN"
 _STORE_BYTES = 200_000_000  # only pieces of files and lines of text pass through it
 # Which of the driver's variables the workers get; paths of this machine mean nothing there.
 _TRAVELLING = frozenset(
@@ -43,6 +46,7 @@ def connected(address: str | None, crew_of_machine: "Crew | None") -> Generator[
     Raises DeviceError where Ray is missing or the cluster can't be reached.
     """
     _quiet()
+    _authenticate(address)
     try:
         import ray  # pyright: ignore[reportMissingImports]  an extra
         import ray.train.torch  # pyright: ignore[reportMissingImports]  an extra
@@ -63,10 +67,12 @@ def connected(address: str | None, crew_of_machine: "Crew | None") -> Generator[
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # whatever happens, Ray has a paragraph for it
             ray.init(**settings)
             yield ray
-    except (ConnectionError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError) as error:
         if ray.is_initialized():
             raise
-        raise DeviceError(f"ray_address: no Ray cluster could be reached at {address or 'this machine'}: {error}") from error
+        if address is None:
+            raise DeviceError(f"Ray couldn't be started on this machine: {error}") from error
+        raise DeviceError(f"ray_address: no Ray cluster could be reached at {address}: {error}{_HINT}") from error
     finally:
         ray.shutdown()
         os.environ.update(hidden)
@@ -87,6 +93,14 @@ def _quiet() -> None:
     warnings.simplefilter("ignore")
 
 
+def _authenticate(address: str | None) -> None:
+    """Whoever reaches a cluster may run anything on it: ours gets a secret of its own, others the user's if he has one."""
+    if address is None:
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    elif "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or _TOKEN_FILE.expanduser().is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
 def _local_cluster(crew: Crew, folder: Path) -> dict[str, Any]:
     """Room for all workers: as with backend: local, there may be more of them than processors."""
     needed = crew.num_workers * crew.resources.get("CPU", 0)
@@ -96,6 +110,7 @@ def _local_cluster(crew: Crew, folder: Path) -> dict[str, Any]:
         "num_cpus": max(len(os.sched_getaffinity(0)), int(-(-needed // 1))),
         "resources": custom,
         "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
         "object_store_memory": _STORE_BYTES,
         "_temp_dir": str(folder),
     }

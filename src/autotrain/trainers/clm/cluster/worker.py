@@ -110,7 +110,7 @@ def _find_spot(errand: Errand) -> Spot:
         node,
         1 + max(one["node"] for one in everyone),
         leader["attempt"],
-        Path(tempfile.gettempdir()) / f"autotrain-{errand.number}-{node}-{leader['attempt']}",
+        _folder(errand, node, leader["attempt"]),
         leader["host"],
         leader["port"],
         store,
@@ -131,6 +131,8 @@ class _Errand:
 
     def run(self) -> bool:
         """Returns whether all failed in a way that another start may mend."""
+        for earlier in range(self._spot.attempt if self._spot.local == 0 else 0):  # of workers that Ray has ended by force
+            shutil.rmtree(_folder(self._errand, self._spot.node, earlier), ignore_errors=True)
         self._spot.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = self._errand.place if self._is_home else self._away()
         fault = "" if self._is_home else self._unreachable()
@@ -173,9 +175,12 @@ class _Errand:
         return ""
 
     def _enter(self, run: Path) -> None:
-        """Make the run folder ready: the leader's is watched where it lies elsewhere, and whoever held it must have left."""
-        if not self._leads:
-            return
+        """Once the leader has the run folder as it must be: as it is at home, and left by whoever held it before."""
+        if self._leads:
+            self._enter_first(run)
+        dist.barrier()
+
+    def _enter_first(self, run: Path) -> None:
         if not self._is_home:
             self._watch = Watch(run)
             ray.get(self._desk.put.remote(self._spot.attempt, [Away(socket.gethostname())]))
@@ -246,6 +251,10 @@ class _Errand:
             time.sleep(_LOOK_SECONDS)
             answer = self._put([])
         return any(answer.codes) and not any(code in _ONCE_ENOUGH for code in answer.codes)
+
+
+def _folder(errand: Errand, node: int, attempt: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"autotrain-{errand.number}-{node}-{attempt}"
 
 
 def _scratch(errand: Errand) -> Path:
