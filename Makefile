@@ -72,7 +72,7 @@ test: $(DEV_STAMP) browser
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not browser"
 
 test-browser: $(DEV_STAMP) browser
-	@$(BIN)/python -m pytest -m "not slow" tests/browser
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser and not slow" tests/browser
 
 # The pictures of docs/web-page.md; trains two small models first.
 screenshots: $(DEV_STAMP) browser
@@ -82,7 +82,7 @@ screenshots: $(DEV_STAMP) browser
 browser:
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 		apt-get -qq update > /dev/null && apt-get -qq install --yes --no-install-recommends \
-		chromium fonts-wqy-zenhei fonts-dejavu-core > /dev/null; } || \
+		chromium iproute2 fonts-wqy-zenhei fonts-dejavu-core > /dev/null; } || \
 		echo "no chromium, and it can't be installed from here: the page is tested without a browser"
 
 test-slow: $(DEV_STAMP)

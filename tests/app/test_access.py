@@ -140,6 +140,27 @@ def test_signing_out_ends_the_session(locked: TestClient):
     assert locked.get("/api/openapi.json", headers={"Cookie": f"{COOKIE}={session}"}).status_code == 401
 
 
+def test_who_signed_out_stays_out_after_a_restart_and_the_others_in(
+    settings: Settings, client_of: Callable[..., TestClient]
+):
+    def page() -> TestClient:
+        return client_of(build_state(replace(settings, host="0.0.0.0", password=SecretStr(PASSWORD))))
+
+    def signed_in() -> dict[str, str]:
+        first.cookies.clear()
+        first.post("/login", data={"password": PASSWORD}, headers=ORIGIN, follow_redirects=False)
+        return {"Cookie": f"{COOKIE}={first.cookies[COOKIE]}"}
+
+    first = page()
+    gone, there = signed_in(), signed_in()
+    first.cookies.clear()
+    first.post("/logout", headers={**gone, **ORIGIN}, follow_redirects=False)
+    again = page()
+    assert [again.get("/api/openapi.json", headers=one).status_code for one in (gone, there)] == [401, 200]
+    (file,) = settings.home.glob("page-signed-out")
+    assert gone["Cookie"].rpartition(".")[2] not in file.read_text()  # without the signature it opens nothing
+
+
 def test_another_site_cant_sign_anybody_in(locked: TestClient):
     evil = {"Origin": "http://evil.example"}
     assert locked.post("/login", data={"password": PASSWORD}, headers=evil).status_code == 403

@@ -160,6 +160,15 @@ def test_a_draft_survives_being_stored_and_what_is_odd_in_the_store(datasets: Da
     assert odd == Draft(step=len(STEPS) - 1, reached=len(STEPS) - 1)
 
 
+def test_a_token_that_was_typed_into_the_wrong_field_is_not_written_down():
+    token = "hf_" + "aB3" * 10
+    draft = Draft(model=f"me/{token}", values={"username": token, "lr": 0.1, "x": [token]}, project_name="fine")
+    assert token not in str(draft.without_secrets())
+    assert Draft.from_dict(draft.without_secrets()).values["lr"] == 0.1
+    plain = Draft(step=3, model="m", values={"lr": 0.1}, allowed=("/x",))
+    assert plain.without_secrets() == plain.to_dict()
+
+
 def test_a_run_is_run_again_with_all_that_was_set_in_it(datasets: Datasets, workspace: Workspace):
     folder = datasets.find(drop(datasets)).folder
     before = LLMTrainingParams(

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from autotrain import log
 from autotrain.app.access import Access, Open, Password
 from autotrain.app.guard import BODY_BYTES, Guard
 from autotrain.app.settings import Settings
@@ -34,6 +35,19 @@ async def cookie(request: Request) -> Response:
     return answer
 
 
+class Late(Response):
+    """Begins, and reads what was sent after that."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        await Request(scope, receive).body()
+
+
+async def late(request: Request) -> Response:
+    return Late()
+
+
 async def socket(websocket: WebSocket) -> None:
     await websocket.accept()
     await websocket.send_text("in")
@@ -45,6 +59,7 @@ def behind(settings: Settings, access: Access | None = None, **changes: Any) -> 
     methods = ["GET", "POST", "PUT", "DELETE"]
     routes = [
         Route("/cookie", cookie),
+        Route("/late", late, methods=["POST"]),
         WebSocketRoute(SOCKET, socket),
         Route("/{path:path}", echo, methods=methods),
     ]
@@ -153,6 +168,16 @@ def test_a_body_that_says_nothing_is_cut(local: TestClient):
 
     answer = local.post("/api/x", content=chunks())
     assert answer.status_code == 413 and f"{BODY_BYTES:,} bytes" in answer.json()["detail"]
+
+
+def test_an_answer_that_had_begun_when_the_body_was_cut_is_logged(local: TestClient, capsys: pytest.CaptureFixture[str]):
+    log.start_logging()
+    parts = (b"x" * 1024**2 for _ in range(6))
+    assert local.post("/late", content=parts).content == b"begun"
+    said = capsys.readouterr().err
+    assert "/late: an answer that had begun was cut off with its sender" in said and "ClientDisconnect" in said
+    assert local.post("/api/x", content=(b"x" * 1024**2 for _ in range(6))).status_code == 413
+    assert capsys.readouterr().err == ""
 
 
 def test_uploads_may_be_larger(settings: Settings):

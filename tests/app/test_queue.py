@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from autotrain.app.feeds import Feeds, RunView
+from autotrain.app.launching import launch
 from autotrain.app.queue import Queue
 from autotrain.app.settings import Settings
 from autotrain.app.workspace import Workspace
@@ -77,6 +79,23 @@ def test_one_trains_the_rest_wait_in_order_and_all_are_done(page: Page):
     assert most == 1
     assert [1, 2] in seen and [0, 1] in seen and seen[-1] == [0, 0]
     assert sorted(page.view(number).started for number in numbers) == [page.view(number).started for number in numbers]
+
+
+def test_a_run_that_is_asked_for_several_times_at_once_begins_once(page: Page, monkeypatch: pytest.MonkeyPatch):
+    """By double clicks, two tabs, an impatient program."""
+    started: list[int] = []
+    monkeypatch.setattr("autotrain.app.queue.launch", lambda entry, token: (started.append(entry.id), launch(entry, token)))
+
+    def ask(_: int) -> int | None:
+        try:
+            return page.queue.submit(params("a", epochs=50), "local")
+        except RunFolderError:
+            return None
+
+    with ThreadPoolExecutor(8) as threads:
+        numbers = [one for one in threads.map(ask, range(24)) if one is not None]
+    page.wait(numbers[0], lambda view: view.stage == "training")
+    assert len(numbers) == 1 and started == numbers and page.queue.waiting() == []
 
 
 def test_a_machine_that_holds_two_trains_two(settings: Settings, worker_double: None):

@@ -1,8 +1,14 @@
 """What the page of a run says of its end, its uploads and its checkpoints."""
 
+from dataclasses import replace
+from pathlib import Path
+
+from autotrain.app.feeds.view import view_of
 from autotrain.app.pages.run.checkpoints import steps_saved
 from autotrain.app.pages.run.outcome import pairs, verdict
 from autotrain.app.pages.run.own_names import own_names
+from autotrain.app.pages.run.status import line_of, short_line_of
+from autotrain.runs import Entry, Run
 
 
 def test_a_lower_validation_loss_is_better():
@@ -40,3 +46,9 @@ def test_the_latest_checkpoint_comes_first(tmp_path):
         (tmp_path / name).mkdir()
     assert steps_saved(tmp_path) == [12, 6]
     assert steps_saved(tmp_path / "none") == []
+
+
+def test_why_nothing_moves_before_the_first_step_is_said():
+    view = view_of(Run(Entry(1, "a", Path("none"), 1.0, "local", 1), "training", total_steps=9), {})
+    assert line_of(view).startswith("On the way to the first step.") and short_line_of(view) == "Step 0 of 9"
+    assert line_of(replace(view, step=1)) == short_line_of(replace(view, step=1)) == "Step 1 of 9"

@@ -1,5 +1,6 @@
 """Safe by default, of the whole API: no route is forgotten by the guard, no path leads out, no secret comes back."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 from hub_double import HubDouble
 from pydantic import SecretStr
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from autotrain.app.settings import Settings
 from autotrain.app.state import build_state
@@ -92,3 +95,11 @@ def test_a_wrong_token_is_refused_without_being_repeated(hub: HubDouble, api: Te
     assert answer.status_code == 422 and "wrong_and_secret" not in answer.text
     answer = api.put("/api/token", json={"token": ["hf_wrong_and_secret"]})
     assert answer.status_code == 422 and "wrong_and_secret" not in answer.text
+
+
+def test_a_stranger_at_a_public_path_where_nothing_is_gets_no_page_and_makes_no_fault(settings: Settings):
+    from autotrain.app.pages.errors import not_found
+
+    asked = Request({"type": "http", "method": "GET", "path": "/static/none", "headers": [], "server": ("localhost", 80)})
+    answer = asyncio.run(not_found(asked, HTTPException(404)))
+    assert (answer.status_code, answer.body) == (404, b'{"detail":"Not Found"}')

@@ -15,6 +15,7 @@ pytest.importorskip("nicegui", reason="the page's libraries aren't installed (ex
 
 from results_of import make_run
 
+from autotrain import log
 from autotrain.app.state import AppState
 from autotrain.app.talks import Conversation, Piece, Question, Scoring, Talk, TalkProblem, Talks, subject_of
 from autotrain.app.talks.problem import KINDS
@@ -129,6 +130,25 @@ def test_a_killed_process_is_one_clear_message_and_the_next_question_starts_it_a
         assert (await answer(talk, "Say red.", max_new_tokens=4)).num_tokens > 0
         with pytest.raises(TalkProblem, match="at most"):
             await answer(talk, "word " * 5000)
+        state.talks.close()
+
+    in_a_server(work)
+
+
+def test_what_goes_wrong_unexpectedly_is_logged_with_its_place(
+    state: AppState, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.start_logging()
+    talk = state.talks.open(subject(state, make_run(state.workspace.root, "my-run", tiny_model, kind="whole")))
+
+    async def work() -> None:
+        await answer(talk, "Say red.", max_new_tokens=1)
+        process = state.talks._models[talk.subject.name][2]
+        with pytest.raises(TalkProblem, match="the answer failed"):
+            async for _ in process.ask("answer", max_new_tokens="many"):
+                pass
+        said = capsys.readouterr().err
+        assert "gave no answer" in said and "Traceback" in said and "talk.py" in said
         state.talks.close()
 
     in_a_server(work)

@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import errno
 import io
 import json
+import os
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -192,6 +194,35 @@ def test_what_is_too_large_is_cut_off_and_deleted(datasets: Datasets, tmp_path: 
     with pytest.raises(Refused, match="too_large"):
         drop(datasets, "a.csv", b"text\n" + b"x" * LIMIT)
     assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autotrain.app.uploads.datasets.mend", full)
+        with pytest.raises(Refused, match="disk_full"):
+            drop(datasets, "a.csv", table(ROWS).encode())
+    assert list((tmp_path / "datasets").iterdir()) == []
+    dataset = drop(datasets, "a.csv", table(MANY).encode())
+    monkeypatch.setattr("autotrain.app.uploads.datasets.hold_back", full)
+    assert datasets.hold_back(dataset.identity) == dataset
+    assert len(rows_of(dataset)) == len(MANY) and sorted(one.name for one in dataset.folder.iterdir()) == [
+        "about.json",
+        "train.csv",
+    ]
+
+
+def test_what_a_killed_server_left_is_deleted_and_what_still_comes_isnt(datasets: Datasets, tmp_path: Path):
+    left, coming, foreign = ((tmp_path / "datasets" / name) for name in ("a" * 16, "b" * 16, "mine"))
+    for folder in (left, coming, foreign):
+        folder.mkdir(parents=True)
+        (folder / "part-01").write_text("half of a fi")
+    for folder in (left, foreign):
+        os.utime(folder / "part-01", (1, 1))
+    drop(datasets, "a.csv", table(ROWS).encode())
+    assert (left.exists(), coming.exists(), foreign.exists()) == (False, True, True)
 
 
 def test_a_validation_file_lies_beside_and_can_be_taken_away(datasets: Datasets):

@@ -11,7 +11,7 @@ import pytest
 
 import autotrain.app
 from autotrain.app import words
-from autotrain.app.words import CHINESE, ENGLISH, language_of, request_language, t, translated
+from autotrain.app.words import CHINESE, ENGLISH, as_said, language_of, request_language, t, translated
 from autotrain.app.words.format import duration, number, size
 
 ROOT = Path(autotrain.app.__file__).parent
@@ -119,3 +119,14 @@ def test_numbers_are_short():
 
 def test_tables_are_read_once():
     assert words._table("en") is words._table("en")  # pyright: ignore[reportPrivateUsage]
+
+
+def test_what_a_program_says_in_english_is_marked_in_chinese_and_ours_is_not():
+    said = "问答.csv:3: broken JSON"
+    assert as_said(said) == said and as_said("") == ""
+    request_language.set(CHINESE)
+    try:
+        assert as_said(said) == f"程序的原话（英文）：{said}"
+        assert as_said("基础模型不在了。") == "基础模型不在了。"
+    finally:
+        request_language.set(ENGLISH)

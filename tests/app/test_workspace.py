@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from autotrain.app.inside import check_inside
 from autotrain.app.workspace import Workspace
 from autotrain.errors import ConfigError
+from autotrain.trainers.clm.params import LLMTrainingParams
 
 
 @pytest.fixture
@@ -36,3 +38,23 @@ def test_a_link_that_leads_out_is_refused(workspace: Workspace, tmp_path: Path):
     with pytest.raises(ConfigError):
         workspace.run("link")
     assert not workspace.holds(workspace.root / "link" / "file") and workspace.holds(workspace.root / "run" / "file")
+
+
+@pytest.mark.parametrize("name", ["datasets", "Datasets"])
+def test_no_run_lies_where_the_uploads_do(workspace: Workspace, name: str):
+    with pytest.raises(ConfigError, match="folder of the uploads"):
+        workspace.run(name)
+
+
+def test_a_folder_whose_files_lie_outside_is_outside(workspace: Workspace, tmp_path: Path):
+    (tmp_path / "secret.jsonl").write_text("{}")
+    inside = workspace.root / "data"
+    (inside / "deep").mkdir(parents=True)
+    (inside / "train.jsonl").write_text("{}")
+    (inside / "again.jsonl").symlink_to(inside / "train.jsonl")
+    params = LLMTrainingParams(project_name="a", data_path="data", model="acme/tiny")
+    check_inside(params, workspace)
+    (inside / "deep" / "valid.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    with pytest.raises(ConfigError, match="data lies outside the workspace"):
+        check_inside(params, workspace)
+    check_inside(params, workspace, ["data"])

@@ -29,6 +29,7 @@ class Server:
     port: int = 0
     said: list[str] = field(default_factory=list)
     process: "subprocess.Popen[str] | None" = None
+    _listener: threading.Thread | None = None
 
     @property
     def address(self) -> str:
@@ -54,7 +55,8 @@ class Server:
             text=True,
         )
         found: queue.Queue[int] = queue.Queue()
-        threading.Thread(target=self._listen, args=(self.process, found), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self.process, found), daemon=True)
+        self._listener.start()
         port = found.get(timeout=SECONDS)
         assert port, "\n".join(self.said)
         self.port = port
@@ -64,15 +66,22 @@ class Server:
         """As Ctrl-C does it."""
         if self.process is not None:
             self.process.terminate()
-            assert self.process.wait(SECONDS) == 0, "\n".join(self.said)
-            self.process = None
+            assert self._wait() == 0, "\n".join(self.said)
 
     def kill(self) -> None:
         """As when the machine goes down."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(SECONDS)
-            self.process = None
+            self._wait()
+
+    def _wait(self) -> int:
+        """Until it has ended; its exit code."""
+        assert self.process is not None and self._listener is not None and self.process.stderr is not None
+        code = self.process.wait(SECONDS)
+        self._listener.join(SECONDS)  # it reads what was said last
+        self.process.stderr.close()
+        self.process = None
+        return code
 
     def _listen(self, process: "subprocess.Popen[str]", found: "queue.Queue[int]") -> None:
         """Keep what it says, and find the port; 0 if it ends before."""
@@ -115,6 +124,16 @@ class Visit:
 
     def alive(self) -> None:
         self.page.wait_for_function("window.socket && window.socket.connected", timeout=SECONDS * 1000)
+
+    def shown(self) -> str:
+        """Its text, and the errors of its scripts; for whoever asks why a test failed."""
+        from playwright.sync_api import Error
+
+        try:
+            text = self.page.locator("body").inner_text(timeout=5000)
+        except Error as problem:
+            text = f"nothing: {problem}"
+        return "\n".join([text, *self.errors])
 
     def faults(self) -> list[str]:
         """Serious and critical faults that axe finds, as `rule: element`."""

@@ -22,9 +22,10 @@ def proxying(port: int, prefix: str = "", certificate: Path | None = None) -> It
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
-        server = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context)
-        found.append(server.sockets[0].getsockname()[1])
-        ready.set()
+        async with await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context) as server:
+            found.append(server.sockets[0].getsockname()[1])
+            ready.set()
+            await server.serve_forever()
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -33,15 +34,21 @@ def proxying(port: int, prefix: str = "", certificate: Path | None = None) -> It
             downstream.write(_rewritten(head, prefix.encode()))
             await asyncio.gather(_pipe(reader, downstream), _pipe(upstream, writer))
         except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
             writer.close()
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     asyncio.run_coroutine_threadsafe(serve(), loop)
     assert ready.wait(10)
-    yield found[0]
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    try:
+        yield found[0]
+    finally:
+        asyncio.run_coroutine_threadsafe(_end_all(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 def make_certificate(folder: Path) -> Path:
@@ -51,6 +58,15 @@ def make_certificate(folder: Path) -> Path:
     subprocess.run([*asked, "-keyout", file, "-out", folder / "public.pem"], check=True, capture_output=True)
     file.write_bytes(file.read_bytes() + (folder / "public.pem").read_bytes())
     return file
+
+
+async def _end_all() -> None:
+    """All connections, and the wait for more."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0.1)  # until their transports have closed
 
 
 def _rewritten(head: bytes, prefix: bytes) -> bytes:

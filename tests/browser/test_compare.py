@@ -1,28 +1,15 @@
 """Runs beside each other."""
 
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import PHONE, Server, serving
+from harness import PHONE, Server
 from made_runs import make_run, step_row
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests here: to start it takes longer than most of them."""
-    with serving(tmp_path_factory.mktemp("page")) as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-def empty(server: Server) -> None:
-    """No runs, and the next one has the number 1."""
-    for file in server.home.glob("runs.db*"):
-        file.unlink()
-    for folder in server.workspace.iterdir():
-        shutil.rmtree(folder)
+@pytest.fixture
+def server(emptied: Server) -> Server:
+    return emptied
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from cable import cable_to
-from harness import Server, serving
+from harness import Server
 from made_runs import MadeRun, make_run, step_row
 
 from autotrain.run_folder import write_text
@@ -18,11 +17,9 @@ POINTS = """(metric) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests here: to start it takes longer than most of them."""
-    with serving(tmp_path_factory.mktemp("page")) as one:
-        yield one
+@pytest.fixture
+def server(shared: Server) -> Server:
+    return shared
 
 
 @pytest.fixture

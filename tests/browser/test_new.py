@@ -1,72 +1,19 @@
 """A new run in a real browser: from a dropped file to the model that can be talked to, and what can go wrong on the way."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import PHONE, serving
 from made_runs import make_run
+from wizard import FAQ, ROWS, WAIT, at_step, drop, go_on, open_data_step, open_settings_step
 
 from autotrain.trainers.clm.params import LLMTrainingParams
 
-WAIT = 240_000
 STEPS = 6
-ROWS = [("What is red?", "A colour."), ("What is two?", "A number."), ("What is a fox?", "An animal.")] * 6
-FAQ = "".join(f"{question},{answer}\n" for question, answer in [("Question", "Answer"), *ROWS])
-NEXT = {"en": "Next", "zh": "下一步"}
 START = {"en": "Start training", "zh": "开始训练"}
 TRY = {"en": "Try it", "zh": "试用"}
-
-
-@pytest.fixture
-def with_model(server: Any, tiny_model: Path) -> Any:
-    """A server whose workspace holds a tiny base model."""
-    shutil.copytree(tiny_model, server.workspace / "tiny")
-    return server
-
-
-def go_on(page: Any, language: str = "en") -> None:
-    page.get_by_role("button", name=NEXT[language], exact=True).click()
-
-
-def at_step(page: Any, number: int) -> None:
-    page.wait_for_selector(f".at-steps li:nth-child({number}) button[aria-current=step]", timeout=WAIT)
-
-
-def drop(page: Any, name: str, body: bytes) -> None:
-    """As a hand would drop it, from outside the browser."""
-    transfer = page.evaluate_handle(
-        """([name, bytes]) => {
-          const transfer = new DataTransfer();
-          transfer.items.add(new File([new Uint8Array(bytes)], name));
-          return transfer;
-        }""",
-        [name, list(body)],
-    )
-    page.dispatch_event(".at-file", "drop", {"dataTransfer": transfer})
-
-
-def open_data_step(visit: Any, language: str = "en") -> Any:
-    """With the tiny model chosen."""
-    page = visit.open("/new")
-    at_step(page, 1)
-    go_on(page, language)
-    at_step(page, 2)
-    page.locator("label", has_text="tiny").get_by_role("radio").check()
-    go_on(page, language)
-    at_step(page, 3)
-    return page
-
-
-def open_settings_step(visit: Any, language: str = "en") -> Any:
-    page = open_data_step(visit, language)
-    drop(page, "faq.csv", FAQ.encode())
-    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
-    go_on(page, language)
-    at_step(page, 4)
-    return page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -172,20 +119,6 @@ def test_what_was_typed_survives_a_reload_and_a_restart(with_model: Any, visits:
     assert page.get_by_text("faq.csv").first.is_visible()
 
 
-def test_a_file_that_lies_about_its_type_is_refused_and_a_good_one_is_taken_after_it(with_model: Any, visits: Any):
-    page = open_data_step(visits(with_model))
-    drop(page, "table.csv", b"%PDF-1.7 ...")
-    alert = page.locator(".at-file [role=alert]")
-    alert.wait_for()
-    assert alert.inner_text().startswith("This is a PDF")
-    go_on(page)
-    page.get_by_text("Choose the data first").wait_for()
-    drop(page, "../../../outside.csv", FAQ.encode())
-    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
-    assert [file for file in with_model.root.rglob("*outside*")] == []
-    assert page.get_by_text("outside.csv").first.is_visible()
-
-
 def test_a_path_that_climbs_out_is_no_model(with_model: Any, visits: Any):
     page = visits(with_model).open("/new")
     go_on(page)
@@ -197,51 +130,33 @@ def test_a_path_that_climbs_out_is_no_model(with_model: Any, visits: Any):
     at_step(page, 2)
 
 
-def test_rows_that_hold_html_are_text_and_one_broken_row_is_left_out_by_name(with_model: Any, visits: Any):
-    visit = visits(with_model)
-    page = open_data_step(visit)
-    evil = '<img src=x onerror="document.title=1">'
-    rows = [json.dumps({"prompt": evil, "completion": f"<b>{evil}</b>"})] * 12
-    rows[5] = rows[5][:20]
-    drop(page, "rows.jsonl", "\n".join(rows).encode())
-    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
-    assert evil in page.locator(".at-example").first.inner_text()
-    page.get_by_role("tab").nth(1).click()
-    page.wait_for_selector(".at-tokens")
-    assert page.locator(".at-example img, .at-tokens img, .at-tokens b").count() == 0
-    page.locator(".at-verdict summary").click()
-    assert "rows.jsonl:6" in page.locator(".at-verdict").inner_text()
-    assert page.is_checked("#skip-bad-rows")
-    assert visit.errors == []
-
-
-def test_some_rows_of_a_longer_file_are_kept_unless_all_are_wanted(with_model: Any, visits: Any):
+def test_starting_over_is_asked_first(with_model: Any, visits: Any):
     page = open_data_step(visits(with_model))
-    drop(
-        page, "long.jsonl", "".join(json.dumps({"text": f"This is tale {number}."}) + "\n" for number in range(100)).encode()
-    )
-    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
-    assert page.get_by_text("10 rows of your file are kept").is_visible()
-    page.get_by_role("button", name="As config.yaml").click()
-    assert "valid_split: valid" in page.locator("#written").inner_text()
-    page.get_by_role("button", name="Close").click()
-    page.get_by_role("button", name="Train on all rows").click()
-    page.get_by_text("10 rows of your file are kept").wait_for(state="detached")
-    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
-    page.get_by_role("button", name="As config.yaml").click()
-    assert "valid_split" not in page.locator("#written").inner_text()
+    page.get_by_role("button", name="Start over").click()
+    question = page.get_by_role("alertdialog").filter(has_text="Start over?")
+    question.get_by_role("button", name="Back").click()
+    question.wait_for(state="hidden")
+    at_step(page, 3)
+    page.get_by_role("button", name="Start over").click()
+    question.get_by_role("button", name="Start over").click()
+    at_step(page, 1)
 
 
-def test_data_for_another_task_offer_that_task(with_model: Any, visits: Any):
-    page = open_data_step(visits(with_model))
-    rows = [{"prompt": f"Say {number}", "chosen": f"{number}", "rejected": "no"} for number in range(20)]
-    drop(page, "pairs.jsonl", "\n".join(map(json.dumps, rows)).encode())
-    page.get_by_role("button", name="Switch to: Prefer better answers").click(timeout=WAIT)
-    page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
-    assert page.input_value("#rejected_text_column") == "rejected"
-    page.get_by_role("tab").nth(1).click()
-    page.wait_for_selector(".at-tokens .at-token-on")
-    assert page.locator(".at-tokens").first.locator(".at-token-part").count() == 3
+def test_a_card_can_be_chosen_again_after_another_name_was_typed(with_model: Any, visits: Any):
+    """A card that still looked chosen couldn't be, and the name that can't be had stayed."""
+    page = visits(with_model).open("/new")
+    go_on(page)
+    at_step(page, 2)
+    page.locator("label", has_text="tiny").get_by_role("radio").check()
+    page.wait_for_function("document.getElementById('model').value.endsWith('tiny')")
+    page.fill("#model", "nosuch/model")
+    go_on(page)
+    page.wait_for_function("document.getElementById('model-error').innerText !== ''")
+    assert page.locator("#model-here input:checked").count() == 0
+    page.locator("label", has_text="tiny").click()
+    page.wait_for_function("document.getElementById('model').value.endsWith('tiny')")
+    go_on(page)
+    at_step(page, 3)
 
 
 def tab_to(page: Any, selector: str) -> None:
@@ -253,18 +168,25 @@ def tab_to(page: Any, selector: str) -> None:
     raise AssertionError(f"the Tab key doesn't lead to {selector}")
 
 
+def press_next(page: Any, step: int) -> None:
+    """By keyboard; the step that comes takes the focus, a moment after it is drawn."""
+    tab_to(page, ".at-next")
+    page.keyboard.press("Enter")
+    at_step(page, step)
+    page.wait_for_function("document.activeElement.id === 'step'")
+
+
 def test_by_keyboard_alone(with_model: Any, visits: Any, tmp_path: Path):
     (tmp_path / "faq.csv").write_text(FAQ)
     page = visits(with_model).open("/new")
+    page.on("filechooser", lambda _: None)  # from now on the browser passes them on; asked for with the key it is too late
     at_step(page, 1)
     for step in (1, 2):
         if step == 2:
             tab_to(page, "input[name=model-here]")
             while not page.evaluate("document.activeElement.closest('label').innerText.includes('tiny')"):
                 page.keyboard.press("ArrowDown")
-        tab_to(page, ".at-next")
-        page.keyboard.press("Enter")
-        at_step(page, step + 1)
+        press_next(page, step + 1)
     tab_to(page, "#file")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
@@ -272,10 +194,7 @@ def test_by_keyboard_alone(with_model: Any, visits: Any, tmp_path: Path):
     page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
     page.evaluate("document.getElementById('step').focus()")
     for step in (3, 4, 5):
-        tab_to(page, ".at-next")
-        page.keyboard.press("Enter")
-        at_step(page, step + 1)
-        assert page.evaluate("document.activeElement.id") == "step"
+        press_next(page, step + 1)
     tab_to(page, ".at-start")
     page.keyboard.press("Enter")
     page.wait_for_url("**/run/*", timeout=WAIT)

@@ -1,12 +1,11 @@
 """The page of a run: charts, answers, log, left-out rows, settings, and what can be done."""
 
 import os
-from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from harness import PHONE, Server, serving
+from harness import PHONE, Server
 from made_runs import MadeRun, leave_out, make_run
 
 from autotrain.runs.waiting import enqueue
@@ -15,11 +14,9 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 FAILED = "step 41: the loss is nan, its gradient's norm nan; training can't go on. Lower lr"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests here: to start it takes longer than most of them."""
-    with serving(tmp_path_factory.mktemp("page")) as one:
-        yield one
+@pytest.fixture
+def server(shared: Server) -> Server:
+    return shared
 
 
 @pytest.fixture
@@ -142,6 +139,29 @@ def test_notes_are_kept(visit: Any, run: MadeRun):
     assert page.get_by_label("Notes").input_value() == "A good one."
 
 
+def test_a_note_that_is_being_written_outlives_the_server(visit: Any, run: MadeRun, server: Server):
+    page = visit.open(f"/run/{run.number}")
+    page.get_by_label("Notes").press_sequentially("half a thought")
+    page.get_by_text("Saved").wait_for()
+    server.kill()
+    page.wait_for_function("!window.socket.connected")
+    server.start()
+    visit.alive()
+    page.wait_for_function("document.querySelector('.at-run-notes textarea').value === 'half a thought'")
+
+
+def test_only_a_run_with_a_model_can_be_tried(visits: Any, server: Server):
+    """One that was stopped on its way has checkpoints, and nothing to talk with."""
+    run = make_run(server, "half", "interrupted")
+    resume, try_it = "[data-action=resume]", "[data-action=try]"
+    page = visits(server).open(f"/run/{run.number}")
+    page.locator(resume).wait_for()
+    assert not page.locator(try_it).is_visible()
+    (run.folder / "adapter_config.json").write_text("{}")
+    page.reload()
+    page.locator(try_it).wait_for()
+
+
 def test_what_the_data_hold_is_text_and_never_a_script(visits: Any, server: Server):
     run = make_run(server, "hostile")
     run.answer(40, "<img src=x onerror=window.hacked=1>", "<script>window.hacked=1</script>")
@@ -205,6 +225,7 @@ def test_no_tab_has_a_serious_fault(visits: Any, server: Server, dark: bool):
 def test_it_fits_a_phone_in_chinese(visits: Any, server: Server, run: MadeRun):
     run.answer(40, "Red.")
     leave_out(run, 3)
+    (run.folder / "adapter_config.json").write_text("{}")
     visit = visits(server, language="zh", size=PHONE)
     for tab in ("charts", "samples", "log", "left_out", "settings"):
         page = visit.open(f"/run/{run.number}?tab={tab}")

@@ -1,28 +1,15 @@
 """The list of runs: found, noted, deleted, picked; by mouse, by keyboard, on a phone."""
 
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import PHONE, Server, serving
+from harness import PHONE, Server
 from made_runs import make_run
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests here: to start it takes longer than most of them."""
-    with serving(tmp_path_factory.mktemp("page")) as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-def empty(server: Server) -> None:
-    """No runs, and the next one has the number 1."""
-    for file in server.home.glob("runs.db*"):
-        file.unlink()
-    for folder in server.workspace.iterdir():
-        shutil.rmtree(folder)
+@pytest.fixture
+def server(emptied: Server) -> Server:
+    return emptied
 
 
 @pytest.fixture
@@ -134,6 +121,7 @@ def test_forty_runs_are_shown_in_pages(visit: Any, server: Server):
 
 def test_a_note_is_written_with_the_keyboard_alone(visit: Any, names: list[str]):
     page = visit.open("/runs")
+    wait_for_names(page, names)
     page.get_by_label("Search").focus()
     for _ in range(40):
         page.keyboard.press("Tab")

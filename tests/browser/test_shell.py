@@ -13,13 +13,6 @@ PASSWORD = "a good password"
 PATHS = ("/", "/new", "/chat", "/compare?ids=1,2", "/run/99", "/settings", "/no-such-page")
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A page with an empty workspace, for tests that leave it as it is."""
-    with serving(tmp_path_factory.mktemp("shared")) as one:
-        yield one
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -154,8 +147,12 @@ def test_a_restart_keeps_the_session(visits: Any, tmp_path: Any):
         visit.page.get_by_label("Password").fill(token)
         visit.page.keyboard.press("Enter")
         visit.page.wait_for_url(f"{server.address}/")
+        visit.alive()
+        visit.page.evaluate("window.isOld = true")
         server.kill()
         server.start()
+        visit.page.wait_for_function("!window.isOld")  # an open page comes again by itself
+        visit.alive()
         visit.open("/settings")
         assert visit.page.get_by_role("heading", level=1).inner_text() == "Settings"
 

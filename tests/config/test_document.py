@@ -3,13 +3,18 @@
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from autotrain.config import document
-from autotrain.config.document import read_document
+from autotrain.config.document import parse_document, read_document
 from autotrain.errors import ConfigError
+
+# Nine lines that stand for a billion values.
+_TENS = (f"{after}: &{after} [{', '.join([f'*{before}'] * 10)}]" for before, after in pairwise("abcdefghi"))
+ALIASES = "\n".join(["a: &a [x, x, x, x, x, x, x, x, x, x]", *_TENS]).encode()
 
 BAD_FILES = [
     ("c.yml", b"", "the file is empty; it needs at least task"),
@@ -27,6 +32,8 @@ BAD_FILES = [
     ("c.yml", b"a: \xff\xfe\n", "byte 3 isn't UTF-8 text"),
     ("c.yml", b"a: \x00\n", "not valid YAML"),
     ("c.yml", b"[" * 50_000, "nested too deep"),
+    ("c.yml", ALIASES, "too large with its aliases (*name) written out"),
+    ("c.yml", b"a: &a {b: [*a]}\n", "too large with its aliases"),
     ("c.yml", b"<!DOCTYPE html>\n", "this is a web page, not a config"),
     ("c.json", b'{"a": 1,\n "b": }', "c.json:2: not valid JSON"),
     ("c.json", b'{"a": 1, "a": 2}', "the key 'a' is given twice"),
@@ -128,3 +135,13 @@ def test_an_unreachable_address_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(ConfigError, match=r"can't be fetched: .*; check the address and the network"):
         read_document("http://127.0.0.1:9/c.yml")
+
+
+def test_a_few_aliases_are_taken(tmp_path: Path):
+    (tmp_path / "c.yml").write_text("a: &mine {x: 1}\nb: *mine\nc: {<<: *mine, y: 2}\n")
+    assert read_document(str(tmp_path / "c.yml")).values == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}
+
+
+def test_a_text_that_is_no_file_is_bounded_too():
+    with pytest.raises(ConfigError, match="config: larger than 1000 kB"):
+        parse_document("#" * (document.MAX_BYTES + 1), "config")

@@ -7,16 +7,19 @@ import json
 import operator
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from torchrun import keep_small
+from torchrun import keep_small, stop_after
 
 
 def main(jobs: list[dict[str, object]]) -> None:
+    from autotrain.errors import Interrupted
     from autotrain.params import LLMTrainingParams
     from autotrain.trainers.clm import rank
     from autotrain.trainers.clm.train import train
+    from autotrain.training.loop import Loop
     from autotrain.training.place import FOLDER_VARIABLE
 
     root = Path(os.environ[FOLDER_VARIABLE])
@@ -24,7 +27,11 @@ def main(jobs: list[dict[str, object]]) -> None:
         os.environ[FOLDER_VARIABLE] = str(root / f"job-{number}")
         rank.begin()
         keep_small(job, operator.setitem)
-        train(LLMTrainingParams(**job["params"]), resume=bool(job.get("resume")), overwrite=False)
+        before = Loop._take_step
+        stop_after(job, setattr)
+        with suppress(Interrupted):
+            train(LLMTrainingParams(**job["params"]), resume=bool(job.get("resume")), overwrite=False)
+        Loop._take_step = before
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,11 +21,11 @@ def keep_small(job: dict[str, Any], set_item: Callable[[Any, str, int], None]) -
         set_item(plan._MAX_TOKENS, "cpu", job["max_tokens"])
 
 
-def run_together(jobs: Jobs, num_processes: int, place: Path, *, seconds: float = 300) -> None:
+def run_together(jobs: Jobs, num_processes: int, place: Path, *, seconds: float = 300, name: str = "launch") -> None:
     """Run `jobs` in `num_processes` processes that torchrun starts, in the folder `place`."""
-    file = place / f"jobs-{num_processes}.json"
+    file = place / f"{name}-{num_processes}.json"
     file.write_text(json.dumps(list(jobs)))
-    folder = place / f"launch-{num_processes}"
+    folder = place / f"{name}-{num_processes}"
     folder.mkdir()
     environment = {
         **os.environ,
@@ -37,3 +38,19 @@ def run_together(jobs: Jobs, num_processes: int, place: Path, *, seconds: float 
         [*command, str(JOBS), str(file)], cwd=place, env=environment, capture_output=True, text=True, timeout=seconds
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+
+
+def stop_after(job: dict[str, Any], set_attribute: Callable[[Any, str, Any], None]) -> None:
+    """A job may be asked to save and leave after `stop_after` steps."""
+    if "stop_after" not in job:
+        return
+    from autotrain.training.loop import Loop
+
+    take_step = Loop._take_step
+
+    def step(loop: Loop) -> None:
+        take_step(loop)
+        if loop.progress.step == job["stop_after"]:
+            loop._stop.number = signal.SIGTERM
+
+    set_attribute(Loop, "_take_step", step)

@@ -12,7 +12,7 @@ from autotrain.home import home
 from autotrain.runs import list_runs, register, register_cloud
 from autotrain.runs.registry import entries, get
 from autotrain.runs.stages import worker_of
-from autotrain.runs.waiting import claim, enqueue, fail, give_back, take_out, waiting
+from autotrain.runs.waiting import NOBODY, claim, enqueue, fail, give_back, take_out, waiting
 
 DEAD = 2**22 - 3
 
@@ -88,6 +88,20 @@ def test_a_folder_waits_once(tmp_path: Path):
     enqueue("a", tmp_path / "a", "local-ui", "{}")
     with pytest.raises(RunFolderError, match="waiting to begin already"):
         enqueue("a", tmp_path / "a", "local-ui", "{}")
+
+
+@pytest.mark.parametrize("before", [NOBODY, (DEAD, "")])
+def test_a_run_that_began_since_one_looked_isnt_replaced(tmp_path: Path, before: tuple[int, str]):
+    """Or two workers were started for one folder, and only the second could be stopped."""
+    if before != NOBODY:
+        register("a", finished(tmp_path / "a"), "local", DEAD)
+        before = (DEAD, entries()[0].born)
+    number = enqueue("a", tmp_path / "a", "local-ui", "{}", overwrite=True, before=before)
+    claim(number)
+    register("a", tmp_path / "a", "local-ui", os.getpid())
+    with pytest.raises(RunFolderError, match="has just begun"):
+        enqueue("a", tmp_path / "a", "local-ui", "{}", overwrite=True, before=before)
+    assert get(number).pid == os.getpid() and waiting() == []
 
 
 def test_a_cloud_run_keeps_its_number_and_leaves_the_local_run_of_its_name_alone(

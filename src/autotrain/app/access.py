@@ -5,7 +5,9 @@ import hmac
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import SecretStr
@@ -14,6 +16,7 @@ from autotrain import log
 from autotrain.app.key import derived, page_key
 from autotrain.app.pace import Pace
 from autotrain.app.settings import Settings
+from autotrain.run_folder import write_text
 
 COOKIE = "autotrain-login"
 LOGIN, LOGOUT = "/login", "/logout"
@@ -22,6 +25,7 @@ SESSION_SECONDS = 30 * 86_400
 _TRIES, _TRIES_OF_ALL, _TRY_SECONDS = 5, 50, 60.0
 _BEARER = "bearer "
 _TOKEN_LENGTH = 32
+_SIGNED_OUT = "page-signed-out"
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,8 +68,8 @@ class Password:
     demands_login = True
     login = LOGIN
 
-    def __init__(self, key: bytes, password: SecretStr | None) -> None:
-        """password: None for a token made from `key`, the same at each start."""
+    def __init__(self, key: bytes, password: SecretStr | None, signed_out: Path | None = None) -> None:
+        """password: None for a token made from `key`, the same at each start.  signed_out: file of ended sessions."""
         self._is_token = password is None
         said = password.get_secret_value() if password else derived(key, "login token")[:_TOKEN_LENGTH]
         self._password = SecretStr(said)
@@ -74,7 +78,8 @@ class Password:
         self._session_key = bytes.fromhex(derived(key, f"sessions of {said}"))
         self._pace = Pace(_TRIES, _TRY_SECONDS)
         self._pace_of_all = Pace(_TRIES_OF_ALL, _TRY_SECONDS)
-        self._ended: set[str] = set()
+        self._signed_out = signed_out
+        self._ended = _still_valid(signed_out)
 
     @property
     def token(self) -> SecretStr | None:
@@ -99,7 +104,11 @@ class Password:
     def sign_out(self, session: str) -> None:
         """Take `session` no longer."""
         if self._is_session(session):
-            self._ended.add(session)
+            said = session.rpartition(".")[0]
+            self._ended.add(said)
+            if self._signed_out:
+                with suppress(OSError):  # then it holds until the server ends
+                    write_text(self._signed_out, "\n".join(sorted(self._ended)))
 
     def _try(self, password: str, address: str) -> bool:
         """Whether it is the password.  Raises TooManyTries, whatever it is, after too many wrong ones."""
@@ -113,12 +122,25 @@ class Password:
 
     def _is_session(self, session: str) -> bool:
         said, _, signature = session.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._signature(said).encode()) or session in self._ended:
+        if not hmac.compare_digest(signature.encode(), self._signature(said).encode()) or said in self._ended:
             return False
-        return int(said.partition(".")[0]) > time.time()
+        return _end_of(said) > time.time()
 
     def _signature(self, said: str) -> str:
         return hmac.new(self._session_key, said.encode(), hashlib.sha256).hexdigest()
+
+
+def _end_of(said: str) -> int:
+    """When a session ends by itself.  said: the session without its signature, which opens nothing."""
+    return int(said.partition(".")[0])
+
+
+def _still_valid(signed_out: Path | None) -> set[str]:
+    """Sessions in this file that would hold still."""
+    if signed_out is None or not signed_out.is_file():
+        return set()
+    lines = signed_out.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {line for line in lines if line.partition(".")[0].isdecimal() and _end_of(line) > time.time()}
 
 
 class TooManyTries(Exception):
@@ -135,4 +157,4 @@ def access_of(settings: Settings) -> Access:
         return SpaceAccess(os.environ)
     if settings.is_loopback and settings.password is None and not settings.domains and not settings.demands_login:
         return Open()
-    return Password(page_key(settings.home), settings.password)
+    return Password(page_key(settings.home), settings.password, settings.home / _SIGNED_OUT)

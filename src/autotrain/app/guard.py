@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import socket
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from starlette.requests import cookie_parser
 
+from autotrain import log
 from autotrain.api.sign_in import SESSION_COOKIE, STATE_COOKIE
 from autotrain.app.access import Access
 from autotrain.app.pace import Pace
@@ -104,7 +106,10 @@ class Guard:
             await self.app(request.scope, body, sending)
         except Exception:
             if not body.is_over:
-                raise  # what the handler makes of a sender who left is no failure of its own
+                raise
+            if has_begun:  # nothing can be said any more to whoever asked
+                log.error(f"{request.path}: an answer that had begun was cut off with its sender:\n{traceback.format_exc()}")
+            # Before that, what the handler makes of a sender who left is no failure of its own.
         if body.is_over and not has_begun:
             await _answer(request, self._too_large(request.path), send)
 

@@ -1,6 +1,7 @@
 """What a run that was asked for over the network may read: the workspace, and models that have a name."""
 
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from autotrain.app.workspace import Workspace
@@ -39,6 +40,13 @@ def paths_of(values: Mapping[str, object]) -> frozenset[str]:
 
 
 def _is_inside(value: str, workspace: Workspace) -> bool:
-    """A hub's name is; so is a path that leads to no place outside."""
-    path = Path(value)
-    return not value.startswith("~") and "\0" not in value and workspace.holds(workspace.root / path)
+    """A hub's name is; so is a path that leads to no place outside, by links in the folder that it names neither."""
+    if value.startswith("~") or "\0" in value:
+        return False
+    path = workspace.root / value
+    return workspace.holds(path) and all(map(workspace.holds, _links(path)))
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        yield from (path for name in (*folders, *files) if (path := Path(place, name)).is_symlink())

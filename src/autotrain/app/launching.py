@@ -1,6 +1,7 @@
 """Starting one queued run, and counting those that keep this machine busy."""
 
 import json
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def launch(entry: Entry, token: SecretStr | None) -> None:
     except (AutoTrainError, ValueError) as problem:
         fail(entry.id, log.mask(str(problem)))
     except Exception as problem:  # noqa: BLE001  the outermost frame of a job's start
-        log.error(f"{entry.name} couldn't be started: {problem!r}")
+        log.error(f"{entry.name} couldn't be started:\n{traceback.format_exc()}")
         fail(entry.id, log.mask(f"it couldn't be started: {problem!r}"))
 
 

@@ -29,7 +29,7 @@ from autotrain.runs.parameters import parameters_to_resume, raw_parameters
 from autotrain.runs.registry import entries, get, note
 from autotrain.runs.removal import check_removable, remove_entry, remove_folder
 from autotrain.runs.stages import RESUMABLE, WAITING
-from autotrain.runs.waiting import LAUNCHING, claim, enqueue, give_back, take_out, waiting
+from autotrain.runs.waiting import LAUNCHING, NOBODY, claim, enqueue, give_back, take_out, waiting
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 _POLL_SECONDS = 0.5
@@ -180,10 +180,9 @@ class Queue:
         options: Mapping[str, bool] = {"resume": asked.resume, "overwrite": asked.overwrite}
         backend = in_background(asked.backend)
         folder = asked.place / params.project_name
-        if is_local(backend):
-            _check_idle(folder)
+        before = _idle(folder) if is_local(backend) else None
         prepare(job_of(params, backend, asked.place, token, **options), backend)
-        number = enqueue(params.project_name, folder, backend, params.to_json(), **options)
+        number = enqueue(params.project_name, folder, backend, params.to_json(), **options, before=before)
         if token:
             self._tokens[number] = token
         self._wake.set()
@@ -237,11 +236,18 @@ def _now(entry: Entry, token: SecretStr | None) -> Run:
     return ask(entry, token) if entry.cloud else look_at(entry)
 
 
-def _check_idle(folder: Path) -> None:
-    """Raise RunFolderError if the registered run in `folder` goes on: it may not have reached its folder yet."""
+def _idle(folder: Path) -> tuple[int, str]:
+    """Process and birth of the registered run in `folder`, which has ended or waits; NOBODY if there is none.
+
+    Raises RunFolderError if it goes on: it may not have reached its folder yet.
+    """
     for entry in entries():
-        if entry.folder == folder.absolute() and not entry.cloud and not entry.queued and look_at(entry).is_live:
+        if entry.folder != folder.absolute() or entry.cloud:
+            continue
+        if not entry.queued and look_at(entry).is_live:
             raise RunFolderError(f"project_name: the run {entry.name} goes on; stop it first, or choose another name")
+        return entry.pid, entry.born
+    return NOBODY
 
 
 def _remove(entry: Entry, with_folder: bool, token: SecretStr | None) -> None:

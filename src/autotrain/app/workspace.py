@@ -18,7 +18,12 @@ class Workspace:
         object.__setattr__(self, "root", self.root.expanduser().resolve())
 
     def run(self, project_name: str) -> Path:
-        """Folder of the run `project_name`, whether it is there or not.  Raises ConfigError if it would lie elsewhere."""
+        """Folder of the run `project_name`, whether it is there or not.
+
+        Raises ConfigError if it would lie elsewhere, or where the uploads do: they would go when the run is deleted.
+        """
+        if project_name.lower() == _DATASETS:
+            raise ConfigError(f"project_name: {project_name} is the folder of the uploads; choose another name")
         return self._inside(self.root, project_name)
 
     @property

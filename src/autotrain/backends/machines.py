@@ -39,20 +39,21 @@ def find_machines(params: LLMTrainingParams, environment: Mapping[str, str]) -> 
     if "RANK" in environment and "WORLD_SIZE" in environment and "LOCAL_RANK" in environment:
         return Machines(1, is_started=True)
     nodes, node_rank, master = params.nodes, params.node_rank, params.master
-    if nodes == 1 and not params.is_explicit("nodes"):
-        nodes, node_rank, master = _of_slurm(environment, node_rank, master)
+    slurm = _of_slurm(environment)
+    if slurm and (nodes == slurm.nodes or not params.is_explicit("nodes")):
+        nodes, node_rank, master = slurm.nodes, slurm.rank if node_rank is None else node_rank, master or slurm.master
     devices = params.devices or count_gpus(environment) or 1
     num_gpus = count_gpus(environment)
     if num_gpus and devices > num_gpus:
         raise ConfigError(
-            f"devices: this machine has {num_gpus} GPU{'s' if num_gpus > 1 else ''} (got {devices}); lower devices, or leave it "
-            "out to take all"
+            f"devices: this machine has {num_gpus} GPU{'s' if num_gpus > 1 else ''} (got {devices}); lower devices, or "
+            "leave it out to take all"
         )
     if nodes > 1 and (node_rank is None or master is None):
         lacking = " and ".join(name for name, value in (("node_rank", node_rank), ("master", master)) if value is None)
         raise ConfigError(
-            f"nodes: {nodes} machines need {lacking}, too: on each machine --node-rank R (0 to {nodes - 1}) and the same --master "
-            "HOST:PORT, which is where machine 0 can be reached"
+            f"nodes: {nodes} machines need {lacking}, too: on each machine --node-rank R (0 to {nodes - 1}) and the same "
+            "--master HOST:PORT, which is where machine 0 can be reached"
         )
     return Machines(devices, nodes, node_rank or 0, master, params.max_restarts)
 
@@ -81,20 +82,26 @@ def count_gpus(environment: Mapping[str, str]) -> int:
     return min(present, len([name for name in valid if name]))
 
 
-def _of_slurm(
-    environment: Mapping[str, str], node_rank: int | None, master: str | None
-) -> tuple[int, int | None, str | None]:
-    """Machines of the SLURM step that we are in: one task of it on each."""
+@dataclass(frozen=True)
+class _Slurm:
+    """A step of SLURM with one task on each of its machines, and the machine's number in it."""
+
+    nodes: int
+    rank: int
+    master: str | None
+
+
+def _of_slurm(environment: Mapping[str, str]) -> _Slurm | None:
     try:
         nodes, tasks = int(environment["SLURM_STEP_NUM_NODES"]), int(environment["SLURM_STEP_NUM_TASKS"])
-        node = int(environment["SLURM_NODEID"])
+        rank = int(environment["SLURM_NODEID"])
     except (KeyError, ValueError):
-        return 1, node_rank, master
+        return None
     if nodes == 1 or tasks != nodes:
-        return 1, node_rank, master
+        return None
     host = _first_host(environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST") or "")
     port = environment.get("MASTER_PORT") or _DEFAULT_PORT
-    return nodes, node if node_rank is None else node_rank, master or (f"{host}:{port}" if host else None)
+    return _Slurm(nodes, rank, f"{host}:{port}" if host else None)
 
 
 def _first_host(hosts: str) -> str:

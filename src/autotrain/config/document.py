@@ -15,6 +15,8 @@ MAX_BYTES = 1_000_000
 TIMEOUT_SECONDS = 15
 # The grammar is three levels deep; deeper lines are never shown.
 MAX_DEPTH = 4
+# With aliases written out: a page of them can stand for more than a machine holds.
+MAX_NODES = 100_000
 
 KeyPath = tuple[str, ...]
 
@@ -47,6 +49,8 @@ def read_document(source: str) -> Document:
 
 def parse_document(text: str, source: str, *, is_json: bool = False) -> Document:
     """A config's text, YAML or JSON.  Raises ConfigError as `read_document`."""
+    if len(text) > MAX_BYTES:
+        raise _too_large(source)
     if text.lstrip()[:1] == "<":
         raise ConfigError(f"{source}: this is a web page, not a config; give the address of the raw file")
     values, lines = _parse_json(text, source) if is_json else _parse_yaml(text, source)
@@ -102,11 +106,15 @@ def _fetch(source: str) -> bytes:
 
 def _decode(body: bytes, source: str) -> str:
     if len(body) > MAX_BYTES:
-        raise ConfigError(f"{source}: larger than {MAX_BYTES // 1000} kB, so hardly a config")
+        raise _too_large(source)
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise ConfigError(f"{source}: byte {problem.start} isn't UTF-8 text; save the file as UTF-8") from problem
+
+
+def _too_large(source: str) -> ConfigError:
+    return ConfigError(f"{source}: larger than {MAX_BYTES // 1000} kB, so hardly a config")
 
 
 def _parse_json(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
@@ -147,11 +155,24 @@ def _compose(text: str, source: str) -> tuple[Any, dict[KeyPath, int]]:
         node = loader.get_single_node()
         if node is None:
             return None, {}
+        if _written_out(node, {}) > MAX_NODES:
+            raise ConfigError(f"{source}: too large with its aliases (*name) written out; write the values themselves")
         lines: dict[KeyPath, int] = {}
         _collect_lines(node, (), lines, source)
         return loader.construct_document(node), lines
     finally:
         loader.dispose()
+
+
+def _written_out(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values `node` stands for, each alias counted anew; infinitely many if it holds itself."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = float("inf")
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _yaml_message(problem: yaml.MarkedYAMLError, source: str) -> str:

@@ -24,8 +24,8 @@ class Handover:
             cache.write_split(self.folder / _name(split), split, store, rows, notices)
         except OSError as problem:
             raise TrainingError(
-                f"the tokenized data can't be handed to the other processes: {self.folder}: {problem.strerror}; set TMPDIR to "
-                "a folder with more room"
+                f"the tokenized data can't be handed to the other processes: {self.folder}: {problem.strerror}; set TMPDIR "
+                "to a folder with more room"
             ) from problem
 
     def take(self, split: str) -> cache.Kept | None:

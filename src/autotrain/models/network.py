@@ -186,7 +186,10 @@ class Network(nn.Module):
                 parameter.copy_(state[name])
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters that are trained, by name."""
+        """The parameters that are trained, by name; of a model that FSDP cut up, this process's shards of them."""
+        reshard = getattr(self, "reshard", None)  # after a pass without gradient embedding and head are still whole
+        if reshard is not None:
+            reshard()
         return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
 
     def set_gradient_checkpointing(self, enabled: bool) -> None:

@@ -37,8 +37,8 @@ def choose_device(number: int | None = None) -> torch.device:
         if number is not None:
             if number >= torch.cuda.device_count():
                 raise DeviceError(
-                    f"devices: process {number} of this machine finds {torch.cuda.device_count()} GPUs; lower devices, or look "
-                    "at CUDA_VISIBLE_DEVICES"
+                    f"devices: process {number} of this machine finds {torch.cuda.device_count()} GPUs; lower devices, or "
+                    "look at CUDA_VISIBLE_DEVICES"
                 )
             torch.cuda.set_device(number)
         return torch.device("cuda", torch.cuda.current_device())

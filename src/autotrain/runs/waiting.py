@@ -16,12 +16,24 @@ from autotrain.runs.registry import Entry, Statement, entries, first_number, unr
 WAITING, LAUNCHING, STOPPED, FAILED = "waiting", "launching", "stopped", "failed"
 TAKEN_OUT = "it was taken out of the queue before it began"
 STOPPED_EARLY = "it was stopped before its first step"
+# Of a run that has no predecessor in its folder.
+NOBODY = (-1, "")
 
 
-def enqueue(name: str, folder: Path, backend: str, parameters: str, *, resume: bool = False, overwrite: bool = False) -> int:
+def enqueue(
+    name: str,
+    folder: Path,
+    backend: str,
+    parameters: str,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    before: tuple[int, str] | None = None,
+) -> int:
     """Put a run at the end of the queue; returns its number, which it keeps.  One in the same folder is its predecessor.
 
-    parameters: as `params.to_json()`.
+    parameters: as `params.to_json()`.  before: process and birth of the predecessor that was seen to have ended, or NOBODY:
+    the run isn't taken if another has begun there since.
     Raises RunFolderError if the registry can't be written, or if a run in this folder is waiting already.
     """
     now = time.time()
@@ -33,8 +45,8 @@ def enqueue(name: str, folder: Path, backend: str, parameters: str, *, resume: b
         (
             "update runs set name = ?, backend = ?, parameters = ?, queue = ?, queued = ?, options = ?, detail = null "
             f"where folder = ? and job_id is null and (queue is null or queue not in ('{WAITING}', '{LAUNCHING}')) "
-            "and ? is null returning id",
-            (*values, job_id),
+            "and ? is null and (? or (pid = ? and born = ?)) returning id",
+            (*values, job_id, before is None, *(before or NOBODY)),
         ),
         (
             "insert or ignore into runs (name, backend, parameters, queue, queued, options, folder, job_id, started, pid) "
@@ -43,7 +55,9 @@ def enqueue(name: str, folder: Path, backend: str, parameters: str, *, resume: b
         ),
     )
     if number is None:
-        raise RunFolderError(f"project_name: a run {name} is waiting to begin already; take it out of the queue first")
+        raise RunFolderError(
+            f"project_name: a run {name} is waiting to begin already, or has just begun; stop it, or choose another name"
+        )
     return number
 
 

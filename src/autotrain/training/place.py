@@ -14,7 +14,7 @@ from pathlib import Path
 FOLDER_VARIABLE = "AUTOTRAIN_LAUNCH_FOLDER"
 NODE_VARIABLE = "AUTOTRAIN_NODE"  # rank of this machine, as the user gave it
 NODES_VARIABLE = "AUTOTRAIN_NODES"
-STORE_VARIABLE = "AUTOTRAIN_STORE_HOST"  # where the other machines reach machine 0
+STORE_VARIABLE = "AUTOTRAIN_STORE"  # HOST:PORT at which machine 0's launcher keeps a store
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,10 @@ def find_place(environment: Mapping[str, str] = os.environ) -> Place | None:
         return None
     folder = environment.get(FOLDER_VARIABLE)
     place = Path(folder) if folder else _folder_of(environment, host, port)
-    return Place(node, nodes, local, num_local, total, place, restart, environment.get(STORE_VARIABLE) or host, port)
+    store = environment.get(STORE_VARIABLE)
+    if store:  # torchrun numbers machines as it likes, and names the first of them the master
+        host, port = store.rpartition(":")[0].strip("[]"), int(store.rpartition(":")[2])
+    return Place(node, nodes, local, num_local, total, place, restart, host, port)
 
 
 def _folder_of(environment: Mapping[str, str], host: str, port: int) -> Path:

@@ -45,10 +45,13 @@ class Pulse:
         total: int,
         hang_seconds: float,
         on_failure: Callable[[str], None],
+        leave: Callable[[int], None] = os._exit,
+        silent_seconds: float = _SILENT_SECONDS,
     ) -> None:
         self._store = open_store(host, port)
         self._prefix, self._rank, self._total = prefix, rank, total
-        self._hang_seconds, self._on_failure = hang_seconds, on_failure
+        self._hang_seconds, self._silent_seconds = hang_seconds, silent_seconds
+        self._on_failure, self._leave_with = on_failure, leave
         self._mark = self.step = 0
         self._last_mark = -1
         self._moved = time.monotonic()
@@ -128,7 +131,7 @@ class Pulse:
                     if int(mark) != peer.mark:
                         self._moved = now
                     peer.word, peer.heard, peer.mark, peer.step = word, now, int(mark), int(step)
-                elif now - peer.heard > _SILENT_SECONDS:
+                elif now - peer.heard > self._silent_seconds:
                     return f"process {other} of {self._total} has given no sign of life for {now - peer.heard:.0f} s"
         except (RuntimeError, dist.DistError) as problem:
             self._lost_store(problem)
@@ -160,7 +163,8 @@ class Pulse:
             sys.stderr.flush()
             sys.stdout.flush()
         finally:
-            os._exit(1)
+            self._ended.set()
+            self._leave_with(1)
 
 
 def open_store(host: str, port: int) -> dist.TCPStore:

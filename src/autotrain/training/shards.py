@@ -43,30 +43,46 @@ def save_together(folder: Path, progress: Progress, policy: Network, optimizer: 
     randoms = ranks.gather(random_states())
     ranks.tick()
     if ranks.way == "fsdp":
-        tensors, optimizer = _taken_apart(policy, optimizer)
-
-        def write_shards(place: Path) -> None:
-            dcp.save(tensors, storage_writer=FileSystemWriter(place / SHARDED))
-
-        _write_shards_first(folder, progress, optimizer, randoms, ranks, write_shards)
+        _save_shards(folder, progress, policy, optimizer, randoms, ranks)
     elif ranks.leads:
         write_checkpoint(folder, progress, policy.trainable_state(), optimizer, randoms[0], randoms[1:])
     ranks.tick()
     ranks.wait()
 
 
-def _write_shards_first(
-    folder: Path, progress: Progress, optimizer: dict[str, Any], randoms: list[Any], ranks: Ranks, write: Any
+def _save_shards(
+    folder: Path, progress: Progress, policy: Network, optimizer: dict[str, Any], randoms: list[Any], ranks: Ranks
 ) -> None:
+    """Each process writes its shards; where machines don't share the folder, the leader gathers and writes it all."""
     place = folder / f".tmp-shards-{progress.step}"
     is_new = not ranks.decide((folder / f"checkpoint-{progress.step}").exists())
-    if is_new:
-        if ranks.leads:
-            place.mkdir(parents=True, exist_ok=True)
-        ranks.wait()
-        write(place)
     if ranks.leads:
-        write_checkpoint(folder, progress, {}, optimizer, randoms[0], randoms[1:], place if is_new else None)
+        place.mkdir(parents=True, exist_ok=True)
+    ranks.wait()
+    if ranks.any(not place.is_dir()):
+        weights, whole = policy.trainable_state(), _gathered(optimizer, keep=ranks.leads)
+        if ranks.leads:
+            place.rmdir()
+            write_checkpoint(folder, progress, weights, whole, randoms[0], randoms[1:])
+        return
+    tensors, rest = _taken_apart(policy, optimizer)
+    if is_new:
+        dcp.save(tensors, storage_writer=FileSystemWriter(place / SHARDED))
+    if ranks.leads:
+        write_checkpoint(folder, progress, {}, rest, randoms[0], randoms[1:], place if is_new else None)
+
+
+def _gathered(optimizer: Mapping[str, Any], *, keep: bool) -> dict[str, Any]:
+    """The states with whole tensors, on the processor; all processes must ask, and those that don't `keep` get none."""
+    states: dict[int, dict[str, Any]] = {}
+    for number, values in optimizer["optimizer"]["state"].items():
+        whole = {name: _whole(value) if isinstance(value, DTensor) else value for name, value in values.items()}
+        states[number] = whole if keep else {}
+    return {**optimizer, "optimizer": {**optimizer["optimizer"], "state": states}}
+
+
+def _whole(value: DTensor) -> Tensor:
+    return value.full_tensor().cpu()
 
 
 def _taken_apart(policy: Network, optimizer: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -148,6 +148,11 @@ class ChoiceField(Field):
                 self._card(choice, value, changed)
         self._end("")
 
+    def show(self, value: str) -> None:
+        """Have that one chosen, or none if it isn't among them."""
+        group, said = json.dumps(f"input[name={json.dumps(self.name)}]"), json.dumps(value)
+        ui.run_javascript(f"document.querySelectorAll({group}).forEach((one) => {{ one.checked = one.value === {said}; }})")
+
     def _card(self, choice: Choice, value: str, changed: Change) -> None:
         with Tag("label", class_="at-choice"):
             option = Tag("input", type="radio", name=self.name, value=choice.value)

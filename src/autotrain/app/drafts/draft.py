@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from autotrain import log
 from autotrain.app.drafts.presets import BALANCED, PRESETS, preset_values
 from autotrain.app.drafts.tasks import TASKS
 from autotrain.app.uploads import Datasets, Refused
@@ -18,8 +19,8 @@ COLUMNS = ("text_column", "prompt_text_column", "rejected_text_column", "label_c
 PLACED = frozenset(
     {"model", "project_name", "trainer", "data_path", "train_split", "valid_split", "token", "skip_bad_rows", *COLUMNS}
 )
-# For several machines, each with a command of its own; the page starts runs on one.
-ELSEWHERE = frozenset({"nodes", "node_rank", "master"})
+# For several machines, each with a command of its own, or a Ray cluster; the page starts runs on one machine.
+ELSEWHERE = frozenset({"nodes", "node_rank", "master", "ray_address", "ray_resources", "ray_storage"})
 # The first thing that a name of a run may be made of.
 _NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 _NAMELESS = frozenset("train training data dataset test file untitled sheet1 export download".split())
@@ -59,6 +60,10 @@ class Draft:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "allowed": list(self.allowed)}
 
+    def without_secrets(self) -> dict[str, Any]:
+        """`to_dict`, to be written down."""
+        return _masked(self.to_dict())
+
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Draft":
         """What fits of what was stored, perhaps by an earlier version."""
@@ -80,6 +85,14 @@ class Draft:
             view=draft.view if draft.view in VIEWS else "basic",
             source=draft.source if draft.source in (UPLOAD, HUB) else UPLOAD,
         )
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {log.mask(str(name)): _masked(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return log.mask(value) if isinstance(value, str) else value
 
 
 def has_data(draft: Draft) -> bool:

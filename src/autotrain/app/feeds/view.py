@@ -26,6 +26,8 @@ class RunView:
     reason: why it ended, "" if there's nothing to say.  folder: the run folder, "" of a run in the cloud.
     url: of a run in the cloud.
     position_in_queue: 1 for the next, 0 if it doesn't wait.  is_stopping: it was told to save and leave.
+    is_live: whether it waits, starts or runs.
+    can_resume: whether it can go on from its last checkpoint, or begin again where there is none.
     """
 
     number: int
@@ -46,16 +48,8 @@ class RunView:
     url: str
     position_in_queue: int
     is_stopping: bool
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it waits, starts or runs."""
-        return self.stage in LIVE
-
-    @property
-    def can_resume(self) -> bool:
-        """Whether it can go on from its last checkpoint, or begin again where there is none."""
-        return self.stage in RESUMABLE
+    is_live: bool
+    can_resume: bool
 
 
 def view_of(run: Run, parameters: Mapping[str, Any], *, position_in_queue: int = 0, is_stopping: bool = False) -> RunView:
@@ -81,6 +75,8 @@ def view_of(run: Run, parameters: Mapping[str, Any], *, position_in_queue: int =
         url=entry.cloud.url if entry.cloud else "",
         position_in_queue=position_in_queue,
         is_stopping=is_stopping and run.is_live,
+        is_live=run.stage in LIVE,
+        can_resume=run.stage in RESUMABLE,
     )
 
 

@@ -21,13 +21,15 @@ def register(state: AppState) -> None:
     def old_page() -> Response:  # pyright: ignore[reportUnusedFunction]
         return RedirectResponse(f"{prefix}/", status_code=307)
 
-    app.add_exception_handler(404, _not_found)
+    app.add_exception_handler(404, not_found)
     app.on_page_exception(_failed)
 
 
-async def _not_found(request: Request, problem: Exception) -> Response:
-    path = request.url.path
-    if "/api/" in path or "/_nicegui" in path or "text/html" not in request.headers.get("accept", "text/html"):
+async def not_found(request: Request, problem: Exception) -> Response:
+    """A page of its own for a person who may see pages; for programs, and strangers at a public path, a line."""
+    path, is_stranger = request.url.path, "autotrain.visitor" not in request.scope
+    is_data = "/api/" in path or "/_nicegui" in path or "text/html" not in request.headers.get("accept", "text/html")
+    if is_stranger or is_data:
         return await http_exception_handler(request, problem if isinstance(problem, HTTPException) else HTTPException(404))
     with Client(page(""), request=request) as client:
         missing()

@@ -7,7 +7,7 @@ from another server process.
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from autotrain.app.feeds import RunFeed
 from autotrain.app.feeds.tail import mark, read_mark
-from autotrain.app.rest.runs import Number, answer_of
+from autotrain.app.rest.runs import Number
 from autotrain.app.state import AppState
 from autotrain.errors import ConfigError, RunFolderError
 
@@ -118,7 +118,7 @@ class _Follower:
         """The state is asked for first, so that what a run says as it ends isn't missed."""
         self._feed.forget_view()
         view = self._feed.view()
-        state = answer_of(view).model_dump()
+        state = asdict(view)
         self.has_more = False
         if "metrics" in self._wanted:
             self._look_at_metrics()

@@ -117,7 +117,7 @@ def _resolved(schema: Description, api: Description) -> Description:
 
 
 def _kind(schema: Description, api: Description) -> str:
-    """A type in words: `list of RunAnswer`, `number or null`."""
+    """A type in words: `list of RunView`, `number or null`."""
     if "$ref" in schema:
         return schema["$ref"].rpartition("/")[2]
     if "anyOf" in schema:

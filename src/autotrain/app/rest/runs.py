@@ -1,7 +1,6 @@
 """/api/runs: start, list, read, stop, resume, note and delete runs."""
 
 import asyncio
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Response
@@ -18,41 +17,11 @@ MAX_LIMIT = 1000
 Number = Annotated[int, Path(ge=0, lt=2**63)]
 
 
-class RunAnswer(BaseModel):
-    """A run and where it stands.
-
-    stage: waiting, starting, training, finishing, paused, running, finished, stopped, interrupted, failed, gone, unknown.
-    seconds_left: of training, null if it isn't known.  started, ended: seconds since the epoch.
-    position_in_queue: 1 for the next to begin, 0 if it doesn't wait.  url: of a run in the cloud.
-    """
-
-    number: int
-    name: str
-    stage: str
-    is_live: bool
-    is_stopping: bool
-    can_resume: bool
-    step: int
-    total_steps: int
-    seconds_left: float | None
-    last_loss: float | None
-    started: float
-    ended: float | None
-    reason: str
-    backend: str
-    base_model: str
-    trainer: str
-    folder: str
-    notes: str
-    url: str
-    position_in_queue: int
-
-
 class RunsAnswer(BaseModel):
     """total: how many there are that fit, on all pages."""
 
     total: int
-    runs: list[RunAnswer]
+    runs: list[RunView]
 
 
 class Start(Asked):
@@ -86,10 +55,6 @@ def routes(state: AppState) -> APIRouter:
     return router
 
 
-def answer_of(view: RunView) -> RunAnswer:
-    return RunAnswer(**asdict(view), is_live=view.is_live, can_resume=view.can_resume)
-
-
 def add_reading(router: APIRouter, state: AppState) -> None:
     @router.get("/runs")
     def list_runs(
@@ -101,24 +66,24 @@ def add_reading(router: APIRouter, state: AppState) -> None:
         """The runs of this machine and those that it started in the cloud, the latest first."""
         stages = [one.strip() for one in stage.split(",") if one.strip()]
         total, runs = state.feeds.list(q, stages, offset, limit)
-        return RunsAnswer(total=total, runs=[answer_of(view) for view in runs])
+        return RunsAnswer(total=total, runs=runs)
 
     @router.get("/runs/{number}")
-    def read_run(number: Number) -> RunAnswer:
+    def read_run(number: Number) -> RunView:
         """Where a run stands."""
-        return answer_of(state.feeds.run(number).view())
+        return state.feeds.run(number).view()
 
 
 def add_starting(router: APIRouter, state: AppState) -> None:
     @router.post("/runs", status_code=201)
-    def start_run(asked: Start) -> RunAnswer:
+    def start_run(asked: Start) -> RunView:
         """Start a run, or put it into the queue where the machine is busy."""
         config = must_be_sound(asked)
         number = state.queue.submit(config.params, config.backend, overwrite=asked.overwrite, token=token_in(config.params))
         return _fresh(state, number)
 
     @router.post("/runs/{number}/again", status_code=201)
-    def run_again(number: Number, changed: Again) -> RunAnswer:
+    def run_again(number: Number, changed: Again) -> RunView:
         """Start a run like this one, with changes."""
         feed = state.feeds.run(number)
         before = feed.params_to_repeat(state.workspace.root)
@@ -139,7 +104,7 @@ def add_changing(router: APIRouter, state: AppState) -> None:
     async def stop_run(
         number: Number,
         now: Annotated[bool, Body(embed=True, description="End it at once, without saving.")] = False,
-    ) -> RunAnswer:
+    ) -> RunView:
         """Let a run save and leave, and end its whole process tree; take a waiting one out of the queue.
 
         `is_stopping` says whether it still saves.  A run that has ended stays as it is.
@@ -148,12 +113,12 @@ def add_changing(router: APIRouter, state: AppState) -> None:
         return await _answer(state, number)
 
     @router.post("/runs/{number}/resume")
-    async def resume_run(number: Number) -> RunAnswer:
+    async def resume_run(number: Number) -> RunView:
         """Go on from the last checkpoint."""
         return await _answer(state, await state.queue.resume(number))
 
     @router.patch("/runs/{number}")
-    async def change_run(number: Number, change: Change) -> RunAnswer:
+    async def change_run(number: Number, change: Change) -> RunView:
         """Keep a note on a run."""
         await state.queue.note(number, change.notes)
         return await _answer(state, number)
@@ -182,12 +147,12 @@ def free_name(state: AppState, name: str) -> str:
     raise ConfigError(f"project_name: {name} was used too often; give another name")
 
 
-def _fresh(state: AppState, number: int) -> RunAnswer:
+def _fresh(state: AppState, number: int) -> RunView:
     """Where a run stands after it was changed: not as somebody saw it a moment before."""
     feed = state.feeds.run(number)
     feed.forget_view()
-    return answer_of(feed.view())
+    return feed.view()
 
 
-async def _answer(state: AppState, number: int) -> RunAnswer:
+async def _answer(state: AppState, number: int) -> RunView:
     return await asyncio.to_thread(_fresh, state, number)

@@ -124,6 +124,8 @@ class ModelProcess:
         while line := await process.stdout.readline():
             event: Event = json.loads(line)
             number = event["id"]
+            if "traceback" in event:
+                log.error(f"{self._name} gave no answer, and not by a mistake of yours:\n{event['traceback']}")
             if event["event"] == "ready":
                 self._ready.set_result(event)
             elif number is None:

@@ -37,6 +37,11 @@ class Subject:
         return tuple(file.stat().st_mtime_ns if self.run and file.is_file() else 0 for file in files)
 
 
+def has_result(folder: Path) -> bool:
+    """Whether a run wrote a model there; one that was stopped before has checkpoints only."""
+    return (folder / _ADAPTER).is_file() or (folder / _MODEL).is_file()
+
+
 def subject_of(view: RunView) -> Subject:
     """The result of a run.  Raises TalkProblem while there is none on this machine that could be loaded."""
     if view.is_live:
@@ -47,7 +52,7 @@ def subject_of(view: RunView) -> Subject:
     if not folder.is_dir():
         raise TalkProblem("gone", name=view.name)
     is_adapter = (folder / _ADAPTER).is_file()
-    if not is_adapter and not (folder / _MODEL).is_file():
+    if not has_result(folder):
         raise TalkProblem("unfinished", name=view.name)
     base_name = str(read_json(folder / PARAMS_FILE).get("model") or "")
     base = _find(base_name, view)

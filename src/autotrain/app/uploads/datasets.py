@@ -1,6 +1,7 @@
 """Data sets that were uploaded: each a folder of the workspace with a name of our own, its files `train` and `valid`."""
 
 import asyncio
+import errno
 import json
 import re
 import secrets
@@ -8,6 +9,7 @@ import shutil
 import time
 import unicodedata
 from collections.abc import AsyncIterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +29,8 @@ MAX_NAME_CHARACTERS = 100
 _SPARE_BYTES = 200 * 1024**2
 _ABOUT, _PART, _WHOLE = "about.json", "part", "whole"
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
+# A part that nobody wrote to for so long is of a server that was killed in the middle.
+_DEAD_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -84,14 +88,19 @@ class Datasets:
         to: the data set that it is the validation file of.  Raises Refused; then nothing is left of it.
         """
         found = self.find(to) if to is not None else None
+        await asyncio.to_thread(self._tidy)
         identity = found.identity if found else secrets.token_hex(8)
         folder = self._workspace.dataset(identity)
-        folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"{_PART}-{secrets.token_hex(4)}"
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             await self._receive(part, body)
             dataset = found or DataSet(identity, folder, time.time())
             return await asyncio.to_thread(_accept, dataset, part, shown_name(name), VALID if found else TRAIN)
+        except OSError as problem:
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Refused("disk_full", 507) from problem
+            raise
         finally:
             part.unlink(missing_ok=True)
             if not (folder / _ABOUT).is_file():
@@ -110,6 +119,17 @@ class Datasets:
                 file.write(chunk)
         if not num_bytes:
             raise Refused("empty")
+
+    def _tidy(self) -> None:
+        """Delete what uploads left that died with their server."""
+        for part in self._workspace.datasets.glob(f"*/{_PART}-*"):
+            folder = part.parent
+            with suppress(OSError):  # somebody else was faster
+                if not _IDENTITY.fullmatch(folder.name) or time.time() - part.stat().st_mtime < _DEAD_SECONDS:
+                    continue
+                part.unlink()
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
     def find(self, identity: str) -> DataSet:
         """Raises Refused if there is none."""
@@ -146,21 +166,27 @@ class Datasets:
         return _write_about(replace(dataset, files=MappingProxyType(files), held_back=0))
 
     def hold_back(self, identity: str) -> DataSet:
-        """A tenth of the rows, at most 50, is only validated on; none where they are few or can't be told apart here."""
+        """A tenth of the rows, at most 50, is only validated on.
+
+        None where they are few, can't be told apart here, or don't fit on the disk a second time.
+        """
         dataset = self.find(identity)
         file = dataset.files[TRAIN]
         whole, train = dataset.folder / f"{_WHOLE}.{file.kind}", dataset.folder / f"{TRAIN}.{file.kind}"
         if dataset.has_valid or not can_hold_back(train, file.kind):
             return dataset
+        valid = dataset.folder / f"{VALID}.{file.kind}"
         train.rename(whole)
         try:
-            valid = dataset.folder / f"{VALID}.{file.kind}"
             count = hold_back(whole, file.kind, train, valid)
+        except OSError:  # a full disk is no reason not to train
+            count = 0
         except BaseException:
             whole.replace(train)
             raise
         if not count:
             whole.replace(train)
+            _unlink_split(dataset.folder, VALID)
             return dataset
         held = replace(file, num_bytes=valid.stat().st_size, notes=())
         files = {**dataset.files, VALID: held}

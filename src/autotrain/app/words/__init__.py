@@ -29,6 +29,12 @@ def translated(key: str) -> str | None:
     return _table(language()).get(key)
 
 
+def as_said(problem: object) -> str:
+    """A sentence of the program itself, which is English: marked as that for readers of another language."""
+    text = str(problem)
+    return text if not text or "。" in text else t("errors.as_said", text=text)
+
+
 def language() -> str:
     """en or zh: of the page whose function runs, or of the request."""
     page = _page_language()

@@ -1,7 +1,7 @@
-"""The launcher of several processes on this machine: torchrun's own agent, and around it what a user of one process is used to.
+"""The launcher of several processes on this machine: torchrun's own agent, and around it what a user is used to.
 
-Signals reach the processes once, and they save and leave; the exit code is that of the process that failed first, whose reason is
-told; nothing is left behind.
+Signals reach the processes once, and they save and leave; the exit code is that of the process that failed first, whose
+reason is told; nothing is left behind.
 """
 
 import argparse
@@ -67,8 +67,8 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
         "PYTHONSAFEPATH": "1",  # a `datasets.py` in the user's folder must not stand in for the library
     }
     _share_processor(options.devices)
-    if options.master:
-        os.environ[STORE_VARIABLE] = options.master.rpartition(":")[0].strip("[]")
+    if options.nodes > 1:
+        os.environ[STORE_VARIABLE] = options.master
     args = torchrun.parse_args([*_torchrun_options(options), "-m", "autotrain.trainers.clm", *worker])
     failures: dict[int, Any] = {}
     with _signals_to_processes(folder) as asked:
@@ -156,7 +156,8 @@ def _outcome(endings: Sequence[Ending], failures: dict[int, Any], asked: Sequenc
         rank, failure = min(silent.items(), key=lambda one: one[1].timestamp)
         return (
             1,
-            f"process {rank} {death(failure.exitcode)}; the others were ended, too. --resume goes on from the last checkpoint",
+            f"process {rank} {death(failure.exitcode)}; the others were ended, too. --resume goes on from the last "
+            "checkpoint",
         )
     if cause is not None:
         return cause.code, cause.reason
@@ -180,7 +181,8 @@ def _told(problem: Exception, options: argparse.Namespace, endings: list[Ending]
     if options.nodes > 1:
         return (
             DeviceError.exit_code,
-            f"the machines didn't meet at {options.master} ({kind}: {problem}); start the same command on all {options.nodes} of "
-            "them, each with a node_rank of its own from 0, and see that machine 0 can be reached at that address",
+            f"the machines didn't meet at {options.master} ({kind}: {problem}); start the same command on all "
+            f"{options.nodes} of them, each with a node_rank of its own from 0, and see that machine 0 can be "
+            "reached at that address",
         )
     return 1, f"the processes couldn't be started ({kind}: {problem})"

@@ -31,6 +31,7 @@ def show_plan(work: Work) -> None:
     method = "LoRA" if params.peft else "all weights"
     if machine.quantization:
         method += f" on a base in {machine.quantization}"
+    step_size = _step_size(params, data.num_devices)
     share = 100 * policy.num_trainable / policy.num_parameters
     facts = [
         (
@@ -43,10 +44,7 @@ def show_plan(work: Work) -> None:
             "validation data",
             _amount(params, data, "valid") if data.valid is not None else "none (set valid_split to know if it gets better)",
         ),
-        (
-            "steps",
-            f"{batches.total_steps:,} ({params.epochs} x {batches.steps_per_epoch:,}, up to {_step_size(params, data.num_devices)} each)",
-        ),
+        ("steps", f"{batches.total_steps:,} ({params.epochs} x {batches.steps_per_epoch:,}, up to {step_size} each)"),
         ("device", f"{record.device_name(machine.device)}, {machine.precision.name}"),
         ("memory", f"about {_gigabytes(work.forecast.peak_bytes)} of {_gigabytes(total_bytes)}; {ready.memory.reason}"),
         ("estimated time", f"about {duration(seconds)} of training, validation not counted"),

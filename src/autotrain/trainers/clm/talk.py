@@ -3,7 +3,8 @@
 In:   {"do": "answer", "id", "messages", "system", "of_base", "temperature", "top_p", "max_new_tokens", "seed"}
       {"do": "score", "id", "rows"}   {"do": "stop", "id"}
 Out:  {"event": "ready", "kind", ...}   {"event": "piece", "id", "text"}   {"event": "end", "id", "text", "reason", ...}
-      {"event": "scores", "id", "lines"}   {"event": "error", "id", "message"}, with id null when it is the end of all
+      {"event": "scores", "id", "lines"}   {"event": "error", "id", "message"}, with id null when it is the end of all;
+      with "traceback" where it wasn't expected, for the log of whoever asked
 
 The end of the input ends the process at once: whoever asked is gone.
 """
@@ -11,7 +12,6 @@ The end of the input ends the process at once: whoever asked is gone.
 import json
 import os
 import queue
-import sys
 import threading
 import time
 import traceback
@@ -97,12 +97,11 @@ def _outermost(serve: Any, line: _Line, request: Mapping[str, Any]) -> None:
     except AutoTrainError as error:
         line.send("error", number, message=str(error).removeprefix("base_model: ").replace("--base: ", ""))
     except Exception as error:  # noqa: BLE001  the outermost frame of this thread
-        sys.stderr.write(log.mask(traceback.format_exc()))
         is_memory = any(text in str(error) for text in _OUT_OF_MEMORY)
         reason = (
             "there isn't enough memory for it; ask something shorter, or close other models" if is_memory else str(error)
         )
-        line.send("error", number, message=f"the answer failed: {reason}")
+        line.send("error", number, message=f"the answer failed: {reason}", traceback=log.mask(traceback.format_exc()))
     finally:
         line.forget(number)
 

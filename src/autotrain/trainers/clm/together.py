@@ -159,8 +159,8 @@ def check_together(params: LLMTrainingParams, total: int) -> None:
     """Refuse what several processes can't do, before anything is loaded.  Raises ConfigError, DeviceError."""
     if params.distributed_backend == "deepspeed" and total > 1:
         raise ConfigError(
-            "distributed_backend: deepspeed isn't supported; fsdp cuts weights, gradients and optimizer up among the devices "
-            "as its ZeRO stage 3 does: write distributed_backend: fsdp, or leave it out"
+            "distributed_backend: deepspeed isn't supported; fsdp cuts weights, gradients and optimizer up among the "
+            "devices as its ZeRO stage 3 does: write distributed_backend: fsdp, or leave it out"
         )
     if params.distributed_backend != "fsdp" or total == 1:
         return
@@ -182,6 +182,7 @@ def check_together_on(ranks: Ranks, data: Data, checkpoint: Checkpoint | None) -
             if value != said[0].get(name):
                 kind = "checkpoint to go on from" if name == "step" else name
                 raise RunFolderError(
-                    f"process {rank} has another {kind} than process 0 ({value or 'none'} and {said[0].get(name) or 'none'}): "
-                    "all machines need the same data and checkpoints; share the folder among them, or set push_checkpoints: true"
+                    f"process {rank} has another {kind} than process 0 ({value or 'none'} and "
+                    f"{said[0].get(name) or 'none'}): all machines need the same data and checkpoints; share the folder "
+                    "among them, or set push_checkpoints: true"
                 )

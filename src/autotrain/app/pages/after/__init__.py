@@ -17,7 +17,7 @@ from autotrain.app.pages.errors import missing
 from autotrain.app.pages.frame import frame, page
 from autotrain.app.results import Result
 from autotrain.app.state import AppState
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.app.words.format import number, size
 from autotrain.errors import AutoTrainError, RunFolderError
 
@@ -38,7 +38,7 @@ def register(state: AppState) -> None:
                 result = await asyncio.to_thread(state.results.result, view)
             except AutoTrainError as problem:
                 heading(t("after.not_yet"))
-                paragraph(str(problem)).props("role=alert")
+                paragraph(as_said(problem)).props("role=alert")
                 return
             AfterPage(state, view, result)
 
@@ -121,6 +121,6 @@ class AfterPage:
         try:
             action()
         except AutoTrainError as problem:
-            ui.notify(str(problem), type="negative")
+            ui.notify(as_said(problem), type="negative")
             return
         self._errand.follow()

@@ -36,7 +36,8 @@ def register(state: AppState) -> None:
 
 
 def _keep(draft: Draft) -> None:
-    app.storage.user[DRAFT] = draft.to_dict()
+    """On disk, so without what looks like a token of the hub, in whichever field it was typed."""
+    app.storage.user[DRAFT] = draft.without_secrets()
 
 
 def _again(state: AppState, number: str, draft: Draft) -> tuple[Draft, str]:

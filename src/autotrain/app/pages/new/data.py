@@ -17,7 +17,7 @@ from autotrain.app.pages.new.preview import PreviewPanel
 from autotrain.app.pages.new.step import Step
 from autotrain.app.uploads import DataSet, Refused
 from autotrain.app.uploads.holding import can_hold_back
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.app.words.format import moment, number, size
 from autotrain.errors import AutoTrainError
 
@@ -41,8 +41,9 @@ class DataStep(Step):
         self.look()
 
     def look(self) -> None:
-        """Look into the data that are chosen now."""
-        ui.timer(0, self._panel.look, once=True)
+        """Look into the data that are chosen now; as long as the step is there, whatever is drawn anew meanwhile."""
+        with self._panel_room:
+            ui.timer(0, self._panel.look, once=True)
 
     def redraw(self) -> None:
         self._draw()
@@ -148,7 +149,7 @@ class DataStep(Step):
             splits = await self.wizard.state.previews.splits(name)
             said = t("new.hub_found", splits=", ".join(splits))
         except AutoTrainError as error:
-            said = str(error).removeprefix("data.path: ")
+            said = as_said(str(error).removeprefix("data.path: "))
         if not self.wizard.is_gone:
             self._splits.text = said
 

@@ -1,5 +1,6 @@
 """Step 2: the model that is taught: one that is here, or one of the hub."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nicegui import ui
@@ -9,12 +10,14 @@ from autotrain.app.components.html import Tag
 from autotrain.app.components.text import paragraph
 from autotrain.app.drafts.models import Offer, check_model, offered_models, search_hub
 from autotrain.app.pages.new.step import Step
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.app.words.format import number
 from autotrain.errors import AutoTrainError
 
 if TYPE_CHECKING:
     from autotrain.app.pages.new.wizard import Wizard
+
+_HUB = "model-hub"
 
 
 class ModelStep(Step):
@@ -28,8 +31,8 @@ class ModelStep(Step):
         if not wizard.draft.model and offers:
             wizard.set(model=offers[0].name)
         chosen = wizard.draft.model
-        if offers:
-            ChoiceField("model-here", t("new.model_here"), [_choice(one) for one in offers], chosen, self._picked)
+        self._cards: list[ChoiceField] = []
+        self._offer("model-here", "new.model_here", offers)
         with ui.element("form").classes("at-row at-search") as form:
             with ui.element("div").classes("at-grow"):
                 self._query = TextField(
@@ -44,6 +47,17 @@ class ModelStep(Step):
             "model", t("new.model_name"), chosen, self._named, hint=t("new.model_name_hint")
         )
 
+    def _offer(self, name: str, legend: str, offers: Sequence[Offer]) -> None:
+        """Cards, of which the one that is chosen now is marked."""
+        if offers:
+            chosen = self.wizard.draft.model
+            self._cards.append(ChoiceField(name, t(legend), [_choice(one) for one in offers], chosen, self._picked))
+
+    def _mark(self, name: str) -> None:
+        """A card that looks chosen and isn't couldn't be chosen."""
+        for cards in self._cards:
+            cards.show(name)
+
     async def _typed(self, text: Any) -> None:
         self._query.show_error("")
 
@@ -51,9 +65,11 @@ class ModelStep(Step):
         self.wizard.set(model=str(name))
         self._name.show(str(name))
         self._name.show_error("")
+        self._mark(str(name))
 
     async def _named(self, name: Any) -> None:
         self.wizard.set(model=str(name).strip())
+        self._mark(self.wizard.draft.model)
         self.show_problems(self.own_problems())
 
     async def _search(self, event: Any) -> None:
@@ -66,15 +82,15 @@ class ModelStep(Step):
         try:
             offers, problem = await search_hub(text, self.wizard.state.tokens.current()), ""
         except AutoTrainError as error:
-            offers, problem = [], str(error)
+            offers, problem = [], as_said(error)
         if self.wizard.is_gone:
             return
         self._found.clear()
+        self._cards = [cards for cards in self._cards if cards.name != _HUB]
         self._query.show_error(problem)
         with self._found:
-            if offers:
-                ChoiceField("model-hub", t("new.model_found"), [_choice(one) for one in offers], "", self._picked)
-            elif not problem:
+            self._offer(_HUB, "new.model_found", offers)
+            if not offers and not problem:
                 paragraph(t("new.model_none")).props("role=status")
 
     async def problems(self) -> dict[str, str]:
@@ -87,7 +103,7 @@ class ModelStep(Step):
         try:
             await check_model(name, self.wizard.state.tokens.current())
         except AutoTrainError as error:
-            return {"model": str(error).removeprefix("base_model: ")}
+            return {"model": as_said(str(error).removeprefix("base_model: "))}
         return {}
 
 

@@ -1,5 +1,6 @@
 """What was recognised in the data: columns, the first rows as conversations and as tokens, and what is left out."""
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from autotrain.app.drafts.draft import HUB, UPLOAD
 from autotrain.app.pages.new.mapping import Mapping
 from autotrain.app.pages.new.rows import raw_rows, rows_as_people_read, rows_as_tokens
 from autotrain.app.pages.new.verdict import Verdict
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.errors import AutoTrainError
+from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
     from autotrain.app.pages.new.data import DataStep
@@ -33,7 +35,9 @@ class PreviewPanel:
 
     def __init__(self, step: "DataStep", room: ui.element) -> None:
         self._step, self._wizard = step, step.wizard
-        self._is_looking = False
+        self._is_looking = self._asks_hub = False
+        self._asked: LLMTrainingParams | None = None
+        self._asking: asyncio.Task[dict[str, Any]] | None = None
         self._mapping: Mapping | None = None
         with room:
             self._status = Tag("p", "", role="status", class_="at-muted")
@@ -41,8 +45,9 @@ class PreviewPanel:
             self._room = ui.element("div").classes("at-column")
 
     async def look(self) -> None:
-        """Show what is in the data that are chosen now."""
+        """Show what is in the data that are chosen now; where others are being looked into, after those."""
         if self._is_looking:
+            self._leave_other_data()
             return
         self._is_looking = True
         try:
@@ -62,24 +67,51 @@ class PreviewPanel:
             self._problem.text = ""
             self._status.text = t("new.looking_hub" if wizard.draft.source == HUB else "new.looking")
             try:
-                seen.preview = await wizard.state.previews.preview(checked.params, NUM_ROWS)
+                seen.preview = await self._ask(checked.params)
                 seen.preview_of = key
             except AutoTrainError as error:
                 seen.preview, seen.preview_of = None, ""
+                if self._has_changed(key):
+                    return True
                 if not wizard.is_gone:
                     self._status.text = ""
-                    self._problem.text = self._with_names(str(error))
+                    self._problem.text = as_said(self._with_names(str(error)))
                 return False
             if wizard.is_gone:
                 return False
-        now = self._checked()
-        if now.params is None or self._key(now) != key:
+        if seen.preview is None or self._has_changed(key):
             return True
         if self._adopt(seen.preview):
             return True
         seen.preview_of = self._key(self._checked())
         self._show(seen.preview)
         return False
+
+    async def _ask(self, params: LLMTrainingParams) -> dict[str, Any] | None:
+        """None if other data are wanted meanwhile."""
+        self._asked, self._asks_hub = params, self._wizard.draft.source == HUB
+        self._asking = asyncio.create_task(self._wizard.state.previews.preview(params, NUM_ROWS))
+        try:
+            return await self._asking
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the step was left
+            return None
+        finally:
+            self._asking = None
+
+    def _leave_other_data(self) -> None:
+        """Data of the hub may take minutes to come, and aren't waited for when others are wanted."""
+        now, asked = self._checked().params, self._asked
+        is_other = now is None or asked is None or (now.data_path, now.train_split) != (asked.data_path, asked.train_split)
+        if self._asking is not None and self._asks_hub and is_other:
+            self._asking.cancel()
+
+    def _has_changed(self, key: str) -> bool:
+        """Whether other data, or the same in another way, were chosen while these were looked into."""
+        now = self._checked()
+        return not self._wizard.is_gone and (now.params is None or self._key(now) != key)
 
     def _checked(self) -> Checked:
         return self._wizard.checked()
@@ -153,14 +185,12 @@ class PreviewPanel:
         if problem is None:
             return {}
         if problem["stage"] == "model":
-            return {"": self._with_names(problem["text"])}
+            return {"": as_said(self._with_names(problem["text"]))}
         if problem["stage"] == "columns":
             return {"text_column": t("new.column_choose")}
-        return {"": self._with_names(problem["text"])}
+        return {"": as_said(self._with_names(problem["text"]))}
 
     async def _wait(self) -> None:
-        import asyncio
-
         if not self._is_looking:
             await self.look()
         while self._is_looking and not self._wizard.is_gone:

@@ -15,7 +15,7 @@ from autotrain.app.pages.new.place import is_away, price_text
 from autotrain.app.pages.new.step import Step
 from autotrain.app.pages.new.verdict import reason_text
 from autotrain.app.uploads import Refused
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.app.words.format import duration, number, size
 from autotrain.errors import AutoTrainError
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -116,7 +116,7 @@ class SummaryStep(Step):
             problem = self.wizard.state.datasets.find(draft.upload).with_own_names(problem)
         with self._counted:
             heading(t("new.cannot"), level=3).classes("at-bad")
-            paragraph(problem).props("role=alert").classes("at-said")
+            paragraph(as_said(problem)).props("role=alert").classes("at-said")
 
     def _show(self, amounts: dict[str, Any]) -> None:
         is_here = not is_away(self.wizard.draft.backend)
@@ -186,7 +186,7 @@ class SummaryStep(Step):
             if not wizard.is_gone:
                 self._button.enable()
                 self._state.text = ""
-                wizard.say(str(error))
+                wizard.say(as_said(error))
             return
         if self._counting:
             self._counting.cancel()

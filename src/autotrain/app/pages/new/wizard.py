@@ -7,6 +7,7 @@ from typing import Any
 
 from nicegui import context, ui
 
+from autotrain.app.components.confirm import Confirm
 from autotrain.app.components.field import add_field_looks
 from autotrain.app.components.html import Tag
 from autotrain.app.components.parts import add_looks
@@ -59,6 +60,7 @@ class Wizard:
         self._message = Tag("div", "", role="alert", class_="at-bad")
         self._buttons = ui.element("div").classes("at-row at-step-buttons")
         self._written = WrittenDialog(self)
+        self._over = Confirm(t("new.over_question"), t("new.over_explained"), t("new.over"), self._start_over)
         self._step: Step
 
     @property
@@ -121,7 +123,7 @@ class Wizard:
         self._step.show_problems(problems)
         return True
 
-    async def start_over(self) -> None:
+    async def _start_over(self, _: bool) -> None:
         self.draft = Draft()
         self.keep()
         self.seen = Seen()
@@ -159,4 +161,4 @@ class Wizard:
             Tag("span", class_="at-grow")
             ui.button(t("new.as_config"), on_click=lambda: self._written.open("config")).props("flat dense")
             ui.button(t("new.as_command"), on_click=lambda: self._written.open("command")).props("flat dense")
-            ui.button(t("new.over"), on_click=self.start_over).props("flat dense")
+            ui.button(t("new.over"), on_click=lambda: self._over.open()).props("flat dense")

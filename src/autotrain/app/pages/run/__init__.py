@@ -1,5 +1,6 @@
 """A run: where it stands, live, and everything that can be done with it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,8 @@ Row = dict[str, Any]
 
 _CSS = Path(__file__).with_name("run.css")
 TABS = ("charts", "samples", "log", "left_out", "settings")
+# What is heard of a run in the cloud.
+_CLOUD_TABS = ("log", "settings")
 
 
 def register(state: AppState) -> None:
@@ -47,7 +50,7 @@ def register(state: AppState) -> None:
         if feed is None or view is None:
             return _missing()
         with frame("run.title", active="runs", name=view.name):
-            RunPage(state, feed, view, tab if tab in TABS else TABS[0])
+            RunPage(state, feed, view, tab)
 
 
 def _missing() -> None:
@@ -74,21 +77,24 @@ class RunPage:
 
     def __init__(self, state: AppState, feed: RunFeed, view: RunView, tab: str) -> None:
         self._state, self._feed, self._folder = state, feed, view.folder
+        shown = TABS if view.folder else _CLOUD_TABS
         self._end: tuple[str, str, bool] = ("", "", False)
         add_looks(_CSS)
         with ui.element("section").classes("at-card").props(f'aria-label="{t("run.status")}"') as self._top:
             self._status = Status(view)
+            if not view.folder:
+                paragraph(t("run.in_the_cloud")).classes("at-muted")
             self._actions = Actions(state, view)
             notes_field(state, view)
         self._advice = ui.element("div").classes("at-column")
-        self._tabs(tab)
+        self._tabs(shown, tab if tab in shown else shown[0])
         self._show_view(view, {})
         self._follower = Follower(self._read, self._show, self._lost).watch(feed.watch)
 
-    def _tabs(self, tab: str) -> None:
+    def _tabs(self, shown: Sequence[str], tab: str) -> None:
         feed, number = self._feed, self._feed.number
         with ui.tabs(on_change=lambda event: _remember(str(event.value))).props("align=left mobile-arrows no-caps") as tabs:
-            for name in TABS:
+            for name in shown:
                 ui.tab(name, t(f"run.tab_{name}"))
         with ui.tab_panels(tabs, value=tab, animated=False).classes("at-run-panels"):
             with ui.tab_panel("charts"):
@@ -102,7 +108,9 @@ class RunPage:
                 self._left_out = LeftOut(feed, named, lambda: self._follower.refresh())
             with ui.tab_panel("settings"):
                 settings_used(feed)
-                self._checkpoints = Checkpoints(self._folder)
+                with ui.element("div") as checkpoints:
+                    self._checkpoints = Checkpoints(self._folder)
+                checkpoints.visible = bool(self._folder)
 
     def _read(self) -> _Snapshot:
         feed, view = self._feed, self._feed.view()

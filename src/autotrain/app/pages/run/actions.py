@@ -1,17 +1,16 @@
 """What can be done with the run: stop, resume, run again, try, note, delete."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from nicegui import ui
 
 from autotrain.app.components.confirm import Confirm
 from autotrain.app.feeds import RunView
 from autotrain.app.state import AppState
-from autotrain.app.words import t
+from autotrain.app.talks.subject import has_result
+from autotrain.app.words import as_said, t
 from autotrain.errors import AutoTrainError
-
-# Stages in which there may be a model to talk with.
-_HAS_MODEL = ("finished", "stopped", "interrupted")
 
 
 class Actions:
@@ -37,13 +36,14 @@ class Actions:
     def show(self, view: RunView) -> None:
         is_waiting = view.stage == "waiting"
         is_leaving = self._state.queue.is_stopping(view.number)  # it has saved, and its processes are ending
+        has_model = not view.is_live and view.folder != "" and has_result(Path(view.folder))
         shown = {
             "stop": view.is_live and not is_waiting and not view.is_stopping,
             "stop_now": view.is_stopping,
             "leave": is_waiting,
             "resume": view.can_resume and not is_leaving,
-            "try": view.stage in _HAS_MODEL,
-            "after": view.stage in _HAS_MODEL,
+            "try": has_model,
+            "after": has_model,
             "again": True,
             "remove": not view.is_live and not is_leaving,
         }
@@ -61,7 +61,7 @@ class Actions:
         try:
             await work
         except AutoTrainError as problem:
-            ui.notify(str(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
+            ui.notify(as_said(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
 
     async def _removed(self, with_folder: bool) -> None:
         await self._state.queue.remove(self._number, with_folder=with_folder)

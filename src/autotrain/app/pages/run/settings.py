@@ -4,7 +4,7 @@ from nicegui import ui
 
 from autotrain.app.components.text import heading, paragraph
 from autotrain.app.feeds import RunFeed
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.errors import RunFolderError
 
 
@@ -12,7 +12,7 @@ def settings_used(feed: RunFeed) -> None:
     try:
         config, command = feed.config_yaml(), feed.command()
     except RunFolderError as problem:
-        paragraph(str(problem)).classes("at-warn")
+        paragraph(as_said(problem)).classes("at-warn")
         return
     heading(t("run.as_config"))
     paragraph(t("run.settings_hint")).classes("at-muted")

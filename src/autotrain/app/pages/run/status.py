@@ -56,18 +56,29 @@ def short_line_of(view: RunView) -> str:
     """What the word for its stage doesn't say, for the list."""
     if view.stage in ("starting", "finishing", "finished"):
         return ""
-    return t("run.place_in_queue", place=view.position_in_queue) if view.stage == "waiting" else line_of(view)
+    if view.stage == "waiting":
+        return t("run.place_in_queue", place=view.position_in_queue)
+    return _steps(view) if _is_before_first_step(view) else line_of(view)
 
 
 def line_of(view: RunView) -> str:
     """What happens now, in a sentence."""
-    steps = t("run.steps", step=number(view.step), total=number(view.total_steps)) if view.total_steps else ""
     if view.is_stopping:
         return t("run.is_stopping")
     if view.stage == "waiting":
         return t("run.is_waiting", place=view.position_in_queue)
     if view.stage in ("starting", "finishing"):
         return t(f"run.is_{view.stage}")
+    if _is_before_first_step(view):
+        return t("run.is_measuring")
     left = t("run.left", time=duration(view.seconds_left)) if view.stage == "training" and view.seconds_left else ""
     took = t("run.took", time=duration(view.ended - view.started)) if view.stage == "finished" and view.ended else ""
-    return " · ".join(part for part in (steps, left, took) if part)
+    return " · ".join(part for part in (_steps(view), left, took) if part)
+
+
+def _steps(view: RunView) -> str:
+    return t("run.steps", step=number(view.step), total=number(view.total_steps)) if view.total_steps else ""
+
+
+def _is_before_first_step(view: RunView) -> bool:
+    return view.stage == "training" and view.step == 0

@@ -1,7 +1,7 @@
 """All runs: found, noted, deleted, picked to be compared."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -17,7 +17,7 @@ from autotrain.app.pages.frame import frame, page
 from autotrain.app.pages.runs.note import NoteDialog
 from autotrain.app.pages.runs.rows import COLUMNS, RunRow
 from autotrain.app.state import AppState
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.app.words.format import number
 from autotrain.errors import AutoTrainError
 
@@ -38,9 +38,19 @@ def register(state: AppState) -> None:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """total: how many runs fit, on all pages."""
+class _Wanted:
+    """query: what names and notes hold.  group: of stages, "" for all.  first: place of the first run that is shown."""
 
+    query: str
+    group: str
+    first: int
+
+
+@dataclass(frozen=True)
+class _Found:
+    """wanted: what was looked for.  first: less than wanted where runs went.  total: how many runs fit, on all pages."""
+
+    wanted: _Wanted
     first: int
     total: int
     views: list[RunView]
@@ -50,7 +60,7 @@ class RunsPage:
     """What is looked for, which part of it is shown, and what was picked; all of it is in the page's address."""
 
     def __init__(self, state: AppState, query: str, group: str, first: int, picked: list[int]) -> None:
-        self._state, self._query, self._group, self._first = state, query, group, first
+        self._state, self._wanted = state, _Wanted(query, group, first)
         self._picked = picked
         self._rows: dict[int, RunRow] = {}
         self._note = NoteDialog(state)
@@ -76,11 +86,11 @@ class RunsPage:
     def _tools(self) -> None:
         options = {"": t("runs.all")} | {group: t(f"runs.group_{group}") for group in GROUPS}
         with ui.element("div").classes("at-row at-runs-tools") as self._search:
-            ui.input(t("runs.search"), value=self._query, on_change=lambda event: self._look_for(event.value or "")).props(
-                "type=search debounce=250 clearable"
-            ).classes("at-runs-search")
+            ui.input(
+                t("runs.search"), value=self._wanted.query, on_change=lambda event: self._look_for(event.value or "")
+            ).props("type=search debounce=250 clearable").classes("at-runs-search")
             ui.select(
-                options, value=self._group, label=t("runs.show"), on_change=lambda event: self._narrow(event.value)
+                options, value=self._wanted.group, label=t("runs.show"), on_change=lambda event: self._narrow(event.value)
             ).classes("at-runs-show")
             ui.element("div").classes("at-grow")
             self._compare = ui.button(t("runs.compare", count=0), on_click=self._go_compare).props("outline")
@@ -91,18 +101,20 @@ class RunsPage:
 
     def _read(self) -> _Found:
         """In any thread."""
-        first = self._first
-        total, views = self._list(first)
+        wanted = self._wanted
+        first, (total, views) = wanted.first, self._list(wanted, wanted.first)
         if not views and first:
             first = max(0, (total - 1) // ROWS_A_PAGE * ROWS_A_PAGE)
-            total, views = self._list(first)
-        return _Found(first, total, views)
+            total, views = self._list(wanted, first)
+        return _Found(wanted, first, total, views)
 
-    def _list(self, first: int) -> tuple[int, list[RunView]]:
-        return self._state.feeds.list(self._query, GROUPS.get(self._group, ()), first, ROWS_A_PAGE)
+    def _list(self, wanted: _Wanted, first: int) -> tuple[int, list[RunView]]:
+        return self._state.feeds.list(wanted.query, GROUPS.get(wanted.group, ()), first, ROWS_A_PAGE)
 
     def _show(self, found: _Found) -> None:
-        self._first, views = found.first, found.views
+        if found.wanted != self._wanted:
+            return  # the user turned a page, or looked for something else, meanwhile: what is found for that comes next
+        self._wanted, views = replace(self._wanted, first=found.first), found.views
         if views and [view.number for view in views] == list(self._rows):
             for view in views:
                 self._rows[view.number].show(view)
@@ -133,7 +145,7 @@ class RunsPage:
         return row
 
     def _draw_nothing(self) -> None:
-        is_filtered = bool(self._query or self._group)
+        is_filtered = bool(self._wanted.query or self._wanted.group)
         with ui.element("section").classes("at-card at-runs-empty"):
             heading(t("runs.no_match") if is_filtered else t("runs.empty"))
             paragraph(t("runs.no_match_do") if is_filtered else t("runs.empty_do")).classes("at-muted")
@@ -144,37 +156,34 @@ class RunsPage:
                     ui.button(t("runs.first"), on_click=lambda: ui.navigate.to("/new"))
 
     def _show_place(self, total: int, shown: int) -> None:
+        first = self._wanted.first
         self._pages.visible = total > ROWS_A_PAGE
-        self._where.text = t(
-            "runs.shown", first=number(self._first + 1), last=number(self._first + shown), total=number(total)
-        )
-        self._back.set_enabled(self._first > 0)
-        self._on.set_enabled(self._first + shown < total)
+        self._where.text = t("runs.shown", first=number(first + 1), last=number(first + shown), total=number(total))
+        self._back.set_enabled(first > 0)
+        self._on.set_enabled(first + shown < total)
 
     # What is looked for
 
     def _look_for(self, query: str) -> None:
-        self._query, self._first = query, 0
-        self._changed()
+        self._want(replace(self._wanted, query=query, first=0))
 
     def _narrow(self, group: str) -> None:
-        self._group, self._first = group, 0
-        self._changed()
+        self._want(replace(self._wanted, group=group, first=0))
 
     def _turn(self, by: int) -> None:
-        self._first = max(0, self._first + by)
-        self._changed()
+        self._want(replace(self._wanted, first=max(0, self._wanted.first + by)))
 
-    def _changed(self) -> None:
+    def _want(self, wanted: _Wanted) -> None:
+        self._wanted = wanted
         self._remember()
         self._follower.refresh()
 
     def _remember(self) -> None:
         """In the page's address: the same is there after a reload."""
         said = {
-            "q": self._query,
-            "show": self._group,
-            "at": self._first or "",
+            "q": self._wanted.query,
+            "show": self._wanted.group,
+            "at": self._wanted.first or "",
             "pick": ",".join(str(one) for one in self._picked),
         }
         query = urlencode({name: value for name, value in said.items() if value}, safe=",")
@@ -208,7 +217,7 @@ class RunsPage:
         try:
             await self._state.queue.remove(self._to_remove, with_folder=with_folder)
         except AutoTrainError as problem:
-            ui.notify(str(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
+            ui.notify(as_said(problem), type="negative", multi_line=True, timeout=10_000, close_button=t("run.close"))
             return
         self._pick(self._to_remove, False)
         self._follower.refresh()

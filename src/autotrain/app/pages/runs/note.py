@@ -5,7 +5,7 @@ from nicegui import ui
 from autotrain.app.components.text import heading
 from autotrain.app.feeds import RunView
 from autotrain.app.state import AppState
-from autotrain.app.words import t
+from autotrain.app.words import as_said, t
 from autotrain.errors import AutoTrainError
 
 
@@ -34,6 +34,6 @@ class NoteDialog:
         try:
             await self._state.queue.note(self._number, self._text.value or "")
         except AutoTrainError as problem:
-            ui.notify(str(problem), type="negative", multi_line=True)
+            ui.notify(as_said(problem), type="negative", multi_line=True)
             return
         self._dialog.close()

@@ -7,5 +7,6 @@ WORDS = MappingProxyType(
         "errors.failed": "This page failed",
         "errors.failed_text": "The fault is ours. The terminal where the page was started says what went wrong; your runs go on.",
         "errors.home": "Back to your runs",
+        "errors.as_said": "{text}",
     }
 )

@@ -2,7 +2,7 @@ from types import MappingProxyType
 
 WORDS = MappingProxyType(
     {
-        "advice.said": "程序的原话",
+        "advice.said": "程序的原话（英文）",
         "advice.queue": "已从队列中取出",
         "advice.queue_do": "它还没有开始。随时可以重新运行。",
         "advice.disk": "磁盘已满",

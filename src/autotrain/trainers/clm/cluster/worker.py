@@ -85,7 +85,7 @@ class Spot:
             FOLDER_VARIABLE: str(self.folder),
             NODE_VARIABLE: str(self.node),
             NODES_VARIABLE: str(self.nodes),
-            STORE_VARIABLE: self.host,
+            STORE_VARIABLE: f"{self.host}:{self.port}",
         }
 
 

@@ -1,0 +1,93 @@
+"""What ends one process ends all of them, with one reason, an exit code, and something to go on from."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import Run
+from tests_of_ranks import job
+
+
+@pytest.fixture
+def start(rows_folder: Path, tiny_model: Path, tmp_path: Path) -> Generator[Callable[..., Run]]:
+    """Start a run of two processes that takes minutes, with a checkpoint every 2 steps."""
+    runs: list[Run] = []
+
+    def begin(name: str, *options: str, **changes: Any) -> Run:
+        long = {"epochs": 3000, "eval_strategy": "no", "save_steps": 2, "logging_steps": 1, "num_sample_prompts": 0}
+        params = job("sft", name, rows_folder, tiny_model, devices=2, **long)["params"]
+        params = {**params, "devices": 2, "mixed_precision": "none", "lora_dropout": None, "max_prompt_length": None}
+        runs.append(Run(tmp_path, {**params, **changes}, *options))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        for pid in [*run.processes(), *run.processes("crew")]:
+            os.kill(pid, signal.SIGKILL)
+        run.process.kill()
+
+
+def test_a_rank_that_is_killed_ends_the_run_and_is_named(start: Callable[..., Run]) -> None:
+    run = start("kill-rank")
+    run.wait_for("step 4/")
+    os.kill(run.processes()[-1], signal.SIGKILL)
+    killed = time.monotonic()
+    assert run.end() == 1
+    assert time.monotonic() - killed < 20
+    assert re.search(r"error: process [01] was ended by force \(SIGKILL\)", run.said)
+    assert "Traceback" not in run.said
+    assert run.checkpoints()
+
+
+def test_a_killed_launcher_leaves_saved_processes_and_none_behind(start: Callable[..., Run]) -> None:
+    run = start("kill-launcher")
+    run.wait_for("step 4/")
+    (launcher,) = run.processes("crew")
+    os.kill(launcher, signal.SIGKILL)
+    assert run.end() == 137
+    assert run.state()["stage"] == "interrupted"
+    assert run.state()["step"] in run.checkpoints()
+
+
+def test_sigterm_saves_once_and_resume_goes_on(start: Callable[..., Run]) -> None:
+    run = start("stop")
+    run.wait_for("step 3/")
+    run.process.terminate()
+    assert run.end() == 143
+    step = run.state()["step"]
+    assert run.said.count("interrupted at step") == 1
+    again = start("stop", "--resume")
+    again.wait_for(f"step {step + 2}/")
+    assert f"resumed: from step {step}" in again.said
+    again.process.terminate()
+    assert again.end() == 143
+
+
+def test_max_restarts_goes_on_from_the_last_checkpoint_by_itself(start: Callable[..., Run]) -> None:
+    run = start("restart", max_restarts=1)
+    run.wait_for("step 6/")
+    os.kill(run.processes()[0], signal.SIGKILL)
+    run.wait_for(r"resumed: from step [46]")
+    run.wait_for("step 12/")
+    run.process.terminate()
+    assert run.end() == 143
+
+
+def test_a_mistake_in_the_data_is_told_once_and_nothing_is_written(start: Callable[..., Run]) -> None:
+    run = start("mistake", text_column="nope", max_restarts=3)
+    assert run.end() == 2
+    assert run.said.count("no column 'nope'") == 1
+    assert "Traceback" not in run.said
+    assert not run.project.exists()
+
+
+def test_what_several_devices_cannot_do_is_refused_before_anything_is_loaded(start: Callable[..., Run]) -> None:
+    run = start("deep", distributed_backend="deepspeed")
+    assert run.end() == 2
+    assert "write distributed_backend: fsdp" in run.said
+    assert run.said.count("error:") == 1
