@@ -87,7 +87,7 @@ class MachineParams(Settings):
     @classmethod
     def _check_ray_storage(cls, folder: str | None) -> str | None:
         if folder is not None and not folder.startswith("/"):
-            raise ValueError("a folder from /, such as /mnt/shared/runs")
+            raise ValueError("a folder from /, such as /shared/runs")
         return folder
 
     @property
