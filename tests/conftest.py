@@ -23,6 +23,12 @@ WORDS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test had hidden isn't hidden in the next one's output."""
+    monkeypatch.setattr("autotrain.log._secrets", set())
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data sets; only where they are laid out."""

@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from torchrun import keep_small, stop_after
+from torchrun import checkpoint_all, keep_small, stop_after
 
 
 def main(jobs: list[dict[str, object]]) -> None:
     from autotrain.errors import Interrupted
+    from autotrain.models.network import Network
     from autotrain.params import LLMTrainingParams
     from autotrain.trainers.clm import rank
     from autotrain.trainers.clm.train import train
@@ -27,11 +28,12 @@ def main(jobs: list[dict[str, object]]) -> None:
         os.environ[FOLDER_VARIABLE] = str(root / f"job-{number}")
         rank.begin()
         keep_small(job, operator.setitem)
-        before = Loop._take_step
+        before, of_some = Loop._take_step, Network.checkpoint_layers
+        checkpoint_all(job, setattr)
         stop_after(job, setattr)
         with suppress(Interrupted):
             train(LLMTrainingParams(**job["params"]), resume=bool(job.get("resume")), overwrite=False)
-        Loop._take_step = before
+        Loop._take_step, Network.checkpoint_layers = before, of_some
 
 
 if __name__ == "__main__":

@@ -86,3 +86,23 @@ def test_a_machine_that_is_killed_ends_the_other_within_seconds(
     assert "Traceback" not in first.said
     assert first.checkpoints()
     second.process.wait(60)
+
+
+def test_both_machines_start_anew_after_one_process_died_and_one_signal_stops_both(
+    machines: tuple[str, str], rows_folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """In a shared folder; torchrun counts the failure on one machine only."""
+    long = {"epochs": 3000, "eval_strategy": "no", "save_steps": 2, "logging_steps": 1, "num_sample_prompts": 0}
+    changes = {**long, "max_restarts": 1, "distributed_backend": "fsdp", "peft": True}
+    params = small(job("sft", "again", rows_folder, tiny_model, devices=2, **changes)["params"])
+    first = begin(machines[0], 0, tmp_path / "shared", params)
+    second = begin(machines[1], 1, tmp_path / "shared", params)
+    first.wait_for("step 4/")
+    of_second = subprocess.run(["ip", "netns", "pids", machines[1]], capture_output=True, text=True).stdout.split()
+    (rank,) = [pid for pid in map(int, of_second) if b"-u\0-m\0autotrain" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(rank, signal.SIGKILL)
+    first.wait_for(r"resumed: from step \d+")
+    first.wait_for("step 12/")
+    first.process.terminate()
+    assert (first.process.wait(120), second.process.wait(120)) == (143, 143), first.said[-1500:] + second.said[-1500:]
+    assert first.state()["stage"] == "interrupted"

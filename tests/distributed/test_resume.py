@@ -11,7 +11,7 @@ from torchrun import run_together
 COUNTS = {"alone": 1, "ddp": 2, "fsdp": 2, "ddp-3": 3, "fsdp-3": 3}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["full", pytest.param("lora", marks=pytest.mark.slow)])
 def test_it_goes_on_in_other_numbers_of_processes_and_other_ways(
     kind: str, rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
 ) -> None:

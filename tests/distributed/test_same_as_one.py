@@ -1,5 +1,6 @@
 """Several processes give the losses and the final weights of one, for every trainer, whole models and adapters."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,18 @@ from tests_of_ranks import KINDS, TRAINERS, job
 from torchrun import run_together
 
 
-@pytest.mark.parametrize("num_processes", [2, 3])
-def test_every_trainer_gives_the_same_in_several_processes_as_in_one(
-    num_processes: int, rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
+@pytest.mark.parametrize(
+    ("num_processes", "trainers"),
+    [
+        (2, ("sft", "dpo", "reward", "kto")),
+        pytest.param(2, TRAINERS, marks=pytest.mark.slow),
+        pytest.param(3, TRAINERS, marks=pytest.mark.slow),
+    ],
+    ids=["some", "all-2", "all-3"],
+)
+def test_trainers_give_the_same_in_several_processes_as_in_one(
+    num_processes: int, trainers: Sequence[str], rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
 ) -> None:
-    trainers = TRAINERS if num_processes == 2 else ("sft", "dpo", "kto")
     ways = [(t, kind, way) for t in trainers for kind in KINDS for way in ("ddp", "fsdp")]
     alone = [job(t, f"{t}-{kind}", rows_folder, tiny_model, devices=1, **KINDS[kind]) for t in trainers for kind in KINDS]
     together = [
@@ -65,3 +73,29 @@ def test_ranks_with_unequal_numbers_of_micro_batches_give_the_same(
     run_together(small, 3, tmp_path)
     for trainer, way in names:
         assert_same_run(tmp_path / trainer, tmp_path / f"{trainer}-{way}")
+
+
+def test_layers_computed_again_and_bf16_change_no_more_than_they_do_in_one_process(
+    rows_folder: Path, tiny_model: Path, tmp_path: Path, run_alone: Any
+) -> None:
+    bf16 = {"mixed_precision": "bf16", "peft": True}
+    run_alone(
+        [
+            job("sft", "full", rows_folder, tiny_model, devices=1, peft=False),
+            job("sft", "bf16", rows_folder, tiny_model, devices=1, **bf16),
+        ],
+        tmp_path,
+    )
+    again = [
+        job("sft", f"again-{way}", rows_folder, tiny_model, devices=2, distributed_backend=way, peft=False)
+        | {"checkpointed": True}
+        for way in ("ddp", "fsdp")
+    ]
+    half = [
+        job("sft", f"bf16-{way}", rows_folder, tiny_model, devices=2, distributed_backend=way, **bf16)
+        for way in ("ddp", "fsdp")
+    ]
+    run_together([*again, *half], 2, tmp_path)
+    for way in ("ddp", "fsdp"):
+        assert_same_run(tmp_path / "full", tmp_path / f"again-{way}")
+        assert_same_run(tmp_path / "bf16", tmp_path / f"bf16-{way}", tolerance=2e-2)

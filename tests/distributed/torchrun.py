@@ -40,6 +40,15 @@ def run_together(jobs: Jobs, num_processes: int, place: Path, *, seconds: float 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
 
 
+def checkpoint_all(job: dict[str, Any], set_attribute: Callable[[Any, str, Any], None]) -> None:
+    """A job may compute all layers again in the backward pass, as if memory were short: `checkpointed`."""
+    if "checkpointed" in job:
+        from autotrain.models.network import Network
+
+        of_some = Network.checkpoint_layers
+        set_attribute(Network, "checkpoint_layers", lambda self, number: of_some(self, 1_000))
+
+
 def stop_after(job: dict[str, Any], set_attribute: Callable[[Any, str, Any], None]) -> None:
     """A job may be asked to save and leave after `stop_after` steps."""
     if "stop_after" not in job:

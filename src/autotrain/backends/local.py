@@ -26,6 +26,7 @@ NAMES = ("local", "local-cli", "local-ui")
 
 # Long enough for any worker to have read its parameters.
 STALE_SECONDS = 24 * 3600.0
+_WORKER = "autotrain.trainers.clm"
 
 
 def open_backend(name: str) -> "LocalBackend":
@@ -33,13 +34,17 @@ def open_backend(name: str) -> "LocalBackend":
     return LocalBackend(name, waits=name != "local-ui")
 
 
-def worker_command(entry: str, parameters_file: str, options: Sequence[str] = (), launcher: Sequence[str] = ()) -> list[str]:
-    """The worker's argv.  -P: a `datasets.py` in the user's folder must not stand in for the library.
-
-    launcher: what starts several of it, and its options.
-    """
-    worker = [sys.executable, "-P", "-m", "autotrain.trainers.clm", *launcher, entry]
+def worker_command(entry: str, parameters_file: str, options: Sequence[str] = ()) -> list[str]:
+    """The worker's argv.  -P: a `datasets.py` in the user's folder must not stand in for the library."""
+    worker = [sys.executable, "-P", "-m", _WORKER, entry]
     return [*worker, "--training_config", parameters_file, *options]
+
+
+def _command(entry: str, parameters_file: str, options: Sequence[str], launcher: Sequence[str]) -> list[str]:
+    """The worker's argv.  launcher: an entry that starts several workers, and its options, which stand before the worker's."""
+    command = worker_command(entry, parameters_file, options)
+    place = command.index(_WORKER) + 1 if launcher else 0
+    return [*command[:place], *launcher, *command[place:]]
 
 
 def worker_environment(job: Job) -> dict[str, str]:
@@ -61,7 +66,7 @@ def run_worker(
     reason_file = file.with_suffix(".reason")
     try:
         environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(reason_file)}
-        process = _spawn(worker_command(entry, str(file), options, launcher), environment, job.place)
+        process = _spawn(_command(entry, str(file), options, launcher), environment, job.place)
         entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
         exit_code = wait_for(process)
         if entry_id is not None and not is_run(job.folder):
@@ -90,7 +95,7 @@ class LocalBackend:
 def plan_worker(job: Job, backend: str, launcher: Sequence[str], *, waits: bool) -> Plan:
     """A worker that trains, as a process of this machine.  launcher: what starts several of it, and its options."""
     options = [f"--{name}" for name in ("resume", "overwrite") if getattr(job, name)]
-    command = shlex.join(worker_command("train", "PARAMETERS", options, launcher)).replace("PARAMETERS", "<temporary file>")
+    command = shlex.join(_command("train", "PARAMETERS", options, launcher)).replace("PARAMETERS", "<temporary file>")
     start = run_worker if waits else _leave_running
     return Plan(command, partial(start, "train", job, options, launcher=launcher, backend=backend))
 
@@ -109,7 +114,7 @@ def _leave_running(entry: str, job: Job, options: Sequence[str], *, launcher: Se
     environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(log_file.with_suffix(".reason").absolute())}
     with log_file.open("ab") as output:
         process = subprocess.Popen(
-            worker_command(entry, str(file.absolute()), options, launcher),
+            _command(entry, str(file.absolute()), options, launcher),
             env=environment,
             cwd=job.place,
             stdin=subprocess.DEVNULL,

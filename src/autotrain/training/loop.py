@@ -312,8 +312,7 @@ class Loop:
         }
 
     def _leave(self) -> None:
-        # The signal may have come to another process alone.
-        number = max(self.parts.ranks.gather(self._stop.number or 0))
+        number = -int(self.parts.ranks.least(-(self._stop.number or 0)))  # of several processes, it may have reached one
         step, total = self.progress.step, self.parts.batches.total_steps
         if step == 0:
             raise Interrupted("interrupted before the first step; --resume starts anew", number)

@@ -13,7 +13,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from autotrain.errors import TrainingError
+from autotrain.errors import PeerError, TrainingError
 from autotrain.training.place import Place
 from autotrain.training.pulse import Pulse, open_store
 
@@ -61,6 +61,15 @@ def meet(
             dist.destroy_process_group()
 
 
+@contextmanager
+def lost_store_told() -> Generator[None]:
+    """Machine 0's launcher, which keeps the store, may be gone before all have met."""
+    try:
+        yield
+    except dist.DistError as error:
+        raise PeerError("machine 0, through which the processes find each other, can't be reached any more") from error
+
+
 def _ranks(store: dist.Store, prefix: str, place: Place) -> tuple[int, int]:
     """Machine after machine, in the order that the user numbered them in, however many devices each has."""
     if place.leads_node:
@@ -82,7 +91,7 @@ def _wait_for_all(store: dist.Store, prefix: str, total: int, pulse: Pulse) -> N
     while store.add(f"{prefix}/ready", 0) < total:
         failure = pulse.failure_now()
         if failure:
-            raise TrainingError(failure)
+            raise PeerError(failure)
         pulse.tick()
         time.sleep(_LOOK_SECONDS)
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# How often the processes of all machines were started anew: torchrun counts for each machine what failed on it.
+START_VARIABLE = "AUTOTRAIN_START"
 # Set by our own launcher, for the processes that torchrun starts.
 FOLDER_VARIABLE = "AUTOTRAIN_LAUNCH_FOLDER"
 NODE_VARIABLE = "AUTOTRAIN_NODE"  # rank of this machine, as the user gave it
@@ -56,7 +58,7 @@ def find_place(environment: Mapping[str, str] = os.environ) -> Place | None:
         return None
     node = int(environment.get(NODE_VARIABLE) or environment.get("GROUP_RANK") or 0)
     nodes = int(environment.get(NODES_VARIABLE) or max(1, total // max(1, num_local)))
-    restart = int(environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
+    restart = int(environment.get(START_VARIABLE) or environment.get("TORCHELASTIC_RESTART_COUNT") or 0)
     if total == 1:
         return None
     folder = environment.get(FOLDER_VARIABLE)

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from autotrain import log
 from autotrain.config.base import describe
-from autotrain.errors import REASON_FILE_VARIABLE, AutoTrainError, ConfigError
+from autotrain.errors import REASON_FILE_VARIABLE, AutoTrainError, ConfigError, PeerError
 from autotrain.hub.look import check_models
 from autotrain.run_folder import FINISHED, check_free, is_run, read_state
 from autotrain.trainers.clm import rank
@@ -54,6 +54,8 @@ def _say(error: BaseException, code: int, reason: str, place: Place | None) -> i
         code = rank.end(place, error, code, reason)
         if rank.is_launched_by_us():
             return code  # which tells it, once for all processes
+        if not place.leads and not isinstance(error, PeerError):
+            sys.stderr.write(f"error: process {place.local} of machine {place.node}: {log.mask(reason)}\n")
     log.error(reason)
     file = os.environ.get(REASON_FILE_VARIABLE)
     if file:

@@ -21,7 +21,7 @@ from autotrain import log
 from autotrain.errors import REASON_FILE_VARIABLE, DeviceError
 from autotrain.trainers.clm.rank import process_numbers
 from autotrain.training.ending import Ending, first_cause, read_endings
-from autotrain.training.place import FOLDER_VARIABLE, NODE_VARIABLE, NODES_VARIABLE, STORE_VARIABLE
+from autotrain.training.place import FOLDER_VARIABLE, NODE_VARIABLE, NODES_VARIABLE, START_VARIABLE, STORE_VARIABLE
 
 # What processes that save get when the agent ends them; those that wait for a dead one end themselves before.
 _SHUTDOWN_SECONDS = 120
@@ -56,10 +56,10 @@ def _options() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tuple[int, str]:
     """Exit code, and why it isn't 0."""
+    _quiet()
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    _quiet()
     os.environ |= {
         FOLDER_VARIABLE: str(folder),
         NODE_VARIABLE: str(options.node_rank),
@@ -69,6 +69,7 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
     _share_processor(options.devices)
     if options.nodes > 1:
         os.environ[STORE_VARIABLE] = options.master
+    _number_starts()
     args = torchrun.parse_args([*_torchrun_options(options), "-m", "autotrain.trainers.clm", *worker])
     failures: dict[int, Any] = {}
     with _signals_to_processes(folder) as asked:
@@ -81,6 +82,23 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
         except Exception as problem:  # noqa: BLE001  whatever the agent has, it is told in a sentence
             return _told(problem, options, read_endings(folder), asked)
     return _outcome(read_endings(folder), failures, asked)
+
+
+def _number_starts() -> None:
+    """Tell processes which start of all machines theirs is, by which they find each other and not those of the last one.
+
+    In this launcher torchrun's agent is a class of ours, whose one addition is that number.
+    """
+    from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+    from torch.distributed.launcher import api
+
+    class Agent(LocalElasticAgent):
+        def _start_workers(self, worker_group: Any) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+            meeting: Any = worker_group.spec.rdzv_handler
+            os.environ[START_VARIABLE] = str(meeting._state_holder.state.round)
+            return super()._start_workers(worker_group)  # pyright: ignore[reportCallIssue]
+
+    api.LocalElasticAgent = Agent
 
 
 def _torchrun_options(options: argparse.Namespace) -> list[str]:

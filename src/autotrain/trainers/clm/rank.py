@@ -19,6 +19,7 @@ def begin() -> Place | None:
     place = find_place()
     if place is None:
         return None
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of its insides, at the end of each run
     place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not place.leads:
         os.environ["RANK"] = str(max(1, place.local))  # the log of all but the leader stays silent

@@ -19,7 +19,7 @@ from autotrain.trainers.clm.prepare import Data
 from autotrain.trainers.clm.work import Work
 from autotrain.training.checkpoint import Checkpoint
 from autotrain.training.ending import note_ending, wait_for_file
-from autotrain.training.meeting import Met, is_lost_connection, meet
+from autotrain.training.meeting import Met, is_lost_connection, lost_store_told, meet
 from autotrain.training.optim import state_bytes
 from autotrain.training.place import Place
 
@@ -76,7 +76,7 @@ class Together:
         if self.place is None:
             yield Joined(None)
             return
-        with meet(self.place, params.project_name, device, params.hang_minutes * 60, self._fail) as met:
+        with lost_store_told(), meet(self.place, params.project_name, device, params.hang_minutes * 60, self._fail) as met:
             joined = Joined(met)
             with joined.explained():
                 yield joined
