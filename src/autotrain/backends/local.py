@@ -41,7 +41,7 @@ def worker_command(entry: str, parameters_file: str, options: Sequence[str] = ()
 
 
 def _command(entry: str, parameters_file: str, options: Sequence[str], launcher: Sequence[str]) -> list[str]:
-    """The worker's argv.  launcher: an entry that starts several workers, and its options, which stand before the worker's."""
+    """The worker's argv.  launcher: an entry that starts several workers, with its options; stands before the worker's."""
     command = worker_command(entry, parameters_file, options)
     place = command.index(_WORKER) + 1 if launcher else 0
     return [*command[:place], *launcher, *command[place:]]
