@@ -39,6 +39,7 @@ class Child:
         self._numbers = numbers
         self._reason_file = Path(environment[REASON_FILE_VARIABLE])
         self._asked: int | None = None
+        self._is_victim = False
         self._said: list[Said] = []
         self._lock = threading.Lock()
         # From the thread that stays: the child gets SIGTERM when the thread that made it ends.  Ray blocks SIGINT, and what
@@ -72,6 +73,11 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
 
+    def end(self) -> None:
+        """By force, for it waits in vain for another one."""
+        self._is_victim = True
+        self._process.kill()
+
     def said(self) -> list[Said]:
         """Since the last time."""
         with self._lock:
@@ -94,7 +100,7 @@ class Child:
             code, reason = 128 + asked, "interrupted; what was not saved yet is lost"
         elif not reason and code:
             code, reason = 1, f"process {numbers.rank} {death(code)}"
-        return Ending(numbers.rank, numbers.attempt, code, reason, True, time.time())
+        return Ending(numbers.rank, numbers.attempt, code, reason, not self._is_victim, time.time())
 
     def _read(self, stream: IO[bytes], is_error: bool) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")

@@ -32,7 +32,9 @@ _SCAN_SECONDS = 1.0
 _MAX_WAITING_BYTES = 16 * PIECE_BYTES
 # What the others get to end by themselves, and the last start's process to leave the run folder.
 _PATIENCE_SECONDS = 60.0
+_GRACE_SECONDS = 8.0  # to end by itself, after another one has failed
 _ONCE_ENOUGH = frozenset({UserError.exit_code, 3, 130, 143})  # starting anew mends none of these
+_WELL = _ONCE_ENOUGH | {0}
 
 
 class StartAnew(Exception):
@@ -141,7 +143,7 @@ class _Errand:
             return self._ended(Ending(self._spot.rank, self._spot.attempt, code, fault, True, time.time()))
         self._enter(place / self._errand.project)
         self._child = child = Child(self._command(place / self._errand.project), self._environment(), place, self._spot)
-        answer = self._put([])
+        answer, failed_at = self._put([]), 0.0
         while child.is_running:
             if answer.asked is not None:
                 child.ask(answer.asked)
@@ -149,6 +151,10 @@ class _Errand:
             if self._watch is not None and time.monotonic() - self._scanned > _SCAN_SECONDS:
                 self._send_changes(self._watch)
             answer = self._put(child.said())
+            if any(code not in _WELL for code in answer.codes):
+                failed_at = failed_at or time.monotonic()
+                if time.monotonic() - failed_at > _GRACE_SECONDS:
+                    child.end()
         return self._ended(child.ending(answer.asked))
 
     def _away(self) -> Path:
