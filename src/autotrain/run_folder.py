@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from autotrain.errors import RunFolderError
 from autotrain.model_code import code_files
@@ -29,6 +29,8 @@ CURVE_FILE = "loss_curve.svg"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "runs"
 LOCK_FILE = ".lock"
+# The process number of a launcher, for the processes that it launches.
+WORKER_VARIABLE = "AUTOTRAIN_WORKER"
 PULL_FOLDER = ".tmp-pull"  # checkpoints on their way from the hub
 # Whoever watches sees the step within a second.
 HEARTBEAT_SECONDS = 0.5
@@ -113,10 +115,26 @@ def write_text(path: Path, text: str, *, waits_for_disk: bool = True) -> None:
     temporary.replace(path)
 
 
+def open_own(path: Path) -> BinaryIO:
+    """Open a file of a run folder to read it.  Raises OSError for a link too: no run makes one, and it may lead anywhere."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether `open_own` would open it."""
+    return path.is_file() and not path.is_symlink()
+
+
+def read_own(path: Path) -> str:
+    """The text of a file of a run folder.  Raises OSError for a link too, UnicodeDecodeError."""
+    with open_own(path) as file:
+        return file.read().decode("utf-8")
+
+
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in the file `path`, {} if there is none that can be read."""
+    """The object in the file `path` of a run folder, {} if there is none that can be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_own(path))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
@@ -125,14 +143,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_state(folder: Path) -> RunState | None:
     """The state of the run in `folder`, or None if it holds none that can be read."""
     try:
-        return RunState(**json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
+        return RunState(**json.loads(read_own(folder / STATE_FILE)))
     except (OSError, ValueError, TypeError):
         return None
 
 
 def is_run(folder: Path) -> bool:
     """Whether a run of ours wrote to `folder`."""
-    return (folder / STATE_FILE).is_file()
+    return is_own_file(folder / STATE_FILE)
 
 
 def foreign_entries(folder: Path) -> list[str]:
@@ -209,17 +227,22 @@ def _stage(folder: Path) -> str:
     return f"{state.stage}, step {state.step} of {state.total_steps}" if state else "of unknown state"
 
 
+def _worker() -> int:
+    """The process that is told to stop: of several that work on a run, their launcher."""
+    return int(os.environ.get(WORKER_VARIABLE) or os.getpid())
+
+
 class RunFolder:
     """A run folder held by this process.  Use `claim`; other workers are kept out until `release`."""
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
-        self._state = RunState(TRAINING, 0, 0, os.getpid(), 0.0)
+        self._state = RunState(TRAINING, 0, 0, _worker(), 0.0)
 
     def set_state(self, stage: str, step: int, total_steps: int, message: str = "") -> None:
         """Write state.json at once."""
-        self._write(RunState(stage, step, total_steps, os.getpid(), time.time(), message))
+        self._write(RunState(stage, step, total_steps, _worker(), time.time(), message))
 
     def set_stage(self, stage: str, message: str = "") -> None:
         """Write state.json with another stage and the same step."""
@@ -229,7 +252,7 @@ class RunFolder:
         """Write state.json if the last time was a while ago, without waiting for the disk: the next beat comes soon."""
         now = time.time()
         if now - self._state.heartbeat >= HEARTBEAT_SECONDS:
-            self._write(RunState(self._state.stage, step, total_steps, os.getpid(), now), waits_for_disk=False)
+            self._write(RunState(self._state.stage, step, total_steps, _worker(), now), waits_for_disk=False)
 
     def _write(self, state: RunState, *, waits_for_disk: bool = True) -> None:
         self._state = state

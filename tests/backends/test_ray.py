@@ -76,3 +76,12 @@ def test_without_ray_one_sentence_says_what_to_install(monkeypatch: pytest.Monke
     assert outcome.exit_code == 2
     assert outcome.reason == "backend: ray needs Ray: pip install 'autotrain-llm[ray]' (not here)"
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("ray_address", "ray://elsewhere:10001"), ("ray_storage", "/etc")])
+def test_the_page_takes_no_cluster_from_the_network(name: str, value: str, tmp_path: Path) -> None:
+    from autotrain.app.inside import check_inside
+    from autotrain.app.workspace import Workspace
+
+    with pytest.raises(ConfigError, match=f"{name}: can't be said here"):
+        check_inside(params(model="smollm2-135m", **{name: value}), Workspace(tmp_path))

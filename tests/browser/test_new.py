@@ -1,4 +1,4 @@
-"""A new run in a real browser: from a dropped file to the model that can be talked to, and what can go wrong on the way."""
+"""A new run in a real browser: from a dropped file to an answer beside the base model's, and what can go wrong on the way."""
 
 import json
 from pathlib import Path
@@ -13,11 +13,46 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 STEPS = 6
 START = {"en": "Start training", "zh": "开始训练"}
+FINISHED = {"en": "Finished", "zh": "已完成"}
 TRY = {"en": "Try it", "zh": "试用"}
+MESSAGE = {"en": "Your message", "zh": "您的消息"}
+AGAIN = {"en": "Ask again", "zh": "再问一次"}
+SETTINGS = {"en": ("How it answers", "Temperature", "Longest answer"), "zh": ("回答方式", "温度", "最长回答")}
+WHO = {"en": ("After training", "Before training"), "zh": ("训练后", "训练前")}
+# Keeps each text that an answer shows while it grows, by whose it is.
+WATCH_ANSWERS = """() => {
+  window.grown = {};
+  const look = () => document.querySelectorAll(".at-chat-answer").forEach((one) => {
+    const texts = (window.grown[one.querySelector("h3").innerText] ??= new Set());
+    texts.add(one.querySelector(".at-chat-text").innerText);
+  });
+  new MutationObserver(look).observe(document.body, {childList: true, subtree: true, characterData: true});
+}"""
+
+
+def ask(page: Any, language: str) -> None:
+    """Both models answer, and their answers grow word by word before they are whole."""
+    page.locator("summary", has_text=SETTINGS[language][0]).click()
+    for label, value in zip(SETTINGS[language][1:], ("1.2", "40"), strict=True):  # a model as small as ours says little else
+        page.get_by_label(label, exact=True).fill(value)
+        page.keyboard.press("Tab")
+    page.wait_for_timeout(600)  # until what was typed has arrived
+    page.evaluate(WATCH_ANSWERS)
+    page.get_by_label(MESSAGE[language], exact=True).fill("What is red?")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name=AGAIN[language]).wait_for(timeout=WAIT)
+    for who in WHO[language]:
+        article = page.locator("article", has=page.get_by_role("heading", name=who))
+        answer = article.locator(".at-chat-text").inner_text()
+        assert answer, who
+        grown = page.evaluate("(who) => [...window.grown[who]]", who)
+        assert len([text for text in grown if text and answer.startswith(text)]) > 1, (who, answer, grown)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_from_a_dropped_file_to_the_model_with_hardly_a_decision(with_model: Any, visits: Any, language: str):
+def test_from_a_dropped_file_to_an_answer_beside_the_base_models_with_hardly_a_decision(
+    with_model: Any, visits: Any, language: str
+):
     visit = visits(with_model, language)
     page = open_data_step(visit, language)
     drop(page, "常见问题 FAQ.csv", FAQ.encode())
@@ -41,8 +76,11 @@ def test_from_a_dropped_file_to_the_model_with_hardly_a_decision(with_model: Any
     assert page.input_value("#project_name") == "faq-sft"
     page.get_by_role("button", name=START[language]).click()
     page.wait_for_url("**/run/*", timeout=WAIT)
+    page.locator("[data-stage=finished]").get_by_text(FINISHED[language]).wait_for(timeout=WAIT)
     page.get_by_role("button", name=TRY[language]).click(timeout=WAIT)
     page.wait_for_url("**/chat?run=*", timeout=WAIT)
+    visit.alive()
+    ask(page, language)
     said = json.loads((with_model.workspace / "faq-sft" / "training_params.json").read_text())
     assert (said["text_column"], said["epochs"], said["chat_template"]) == ("Answer", 1, "tokenizer")
     assert visit.errors == [] and visit.strangers() == []

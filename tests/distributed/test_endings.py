@@ -57,6 +57,7 @@ def test_a_killed_launcher_leaves_saved_processes_and_none_behind(start: Callabl
 def test_sigterm_saves_once_and_resume_goes_on(start: Callable[..., Run]) -> None:
     run = start("stop")
     run.wait_for("step 3/")
+    assert run.state()["pid"] == run.processes("crew")[0]  # who is told to stop
     run.process.terminate()
     assert run.end() == 143
     step = run.state()["step"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from autotrain import log
 from autotrain.cloud.report import End
-from autotrain.run_folder import METRICS_FILE, TRAINING, read_state
+from autotrain.run_folder import METRICS_FILE, TRAINING, open_own, read_state
 
 # Beside the stages of state.json: nothing to train; data, model and checkpoint are fetched; a failed push is tried again.
 IDLE, STARTING, PUSHING = "idle", "starting", "pushing"
@@ -75,7 +75,7 @@ def _number(row: dict[str, Any], name: str) -> float | None:
 def _last_row(folder: Path) -> dict[str, Any]:
     """The last row of the metrics about a training step, or {}."""
     try:
-        with (folder / METRICS_FILE).open("rb") as file:
+        with open_own(folder / METRICS_FILE) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = file.read().decode("utf-8", errors="replace").splitlines()
     except OSError:

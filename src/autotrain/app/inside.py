@@ -6,11 +6,12 @@ from pathlib import Path
 
 from autotrain.app.workspace import Workspace
 from autotrain.base_models import EMBEDDED
-from autotrain.errors import ConfigError
+from autotrain.errors import ConfigError, RunFolderError
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 # Parameters that may name a file or folder.
 PATHS = ("data_path", "model", "model_ref", "chat_template")
+_CLUSTER = ("ray_address", "ray_storage")
 _SPLITS = ("train_split", "valid_split")
 
 
@@ -28,10 +29,26 @@ def check_inside(params: LLMTrainingParams, workspace: Workspace, allowed: Colle
                 f"{name}: {value} lies outside the workspace {workspace.root}; upload the file, or put it there, "
                 "or start the run with autotrain --config"
             )
+    for name in _CLUSTER:  # where the token goes, and a folder on other machines
+        value = getattr(params, name)
+        if value:
+            raise ConfigError(
+                f"{name}: can't be said here; whoever runs the server may set RAY_ADDRESS, or start the run itself"
+            )
     for name in _SPLITS:
         value = getattr(params, name)
         if value and (".." in value or "/" in value or "\\" in value):
             raise ConfigError(f"{name}: must be the name of a split, not a path (got {value!r})")
+
+
+def check_links(folder: Path, workspace: Workspace) -> None:
+    """Raise RunFolderError if a link in the run folder leads out of it and of the workspace: a run would write there."""
+    root = folder.resolve()
+    for link in _links(folder):
+        if not link.resolve().is_relative_to(root) and not workspace.holds(link):
+            raise RunFolderError(
+                f"project_name: {link} is a link that leads out of the workspace; remove it, or choose another name"
+            )
 
 
 def paths_of(values: Mapping[str, object]) -> frozenset[str]:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from autotrain import log
 from autotrain.app.cloud_watch import CloudWatch
-from autotrain.app.inside import check_inside
+from autotrain.app.inside import check_inside, check_links
 from autotrain.app.launching import Busy, in_background, is_local, job_of, launch
 from autotrain.app.stopping import Stopping
 from autotrain.app.workspace import Workspace
@@ -181,6 +181,8 @@ class Queue:
         backend = in_background(asked.backend)
         folder = asked.place / params.project_name
         before = _idle(folder) if is_local(backend) else None
+        if is_local(backend):
+            check_links(folder, self._workspace)
         prepare(job_of(params, backend, asked.place, token, **options), backend)
         number = enqueue(params.project_name, folder, backend, params.to_json(), **options, before=before)
         if token:

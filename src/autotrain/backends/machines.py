@@ -3,6 +3,7 @@
 The front door must know before torch does, so GPUs are counted by their device files.
 """
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autotrain.errors import ConfigError
+from autotrain.trainers.clm.machines import DEEPSPEED
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 _DEVICES = Path("/dev")
@@ -42,20 +44,29 @@ def find_machines(params: LLMTrainingParams, environment: Mapping[str, str]) -> 
     slurm = _of_slurm(environment)
     if slurm and (nodes == slurm.nodes or not params.is_explicit("nodes")):
         nodes, node_rank, master = slurm.nodes, slurm.rank if node_rank is None else node_rank, master or slurm.master
-    devices = params.devices or count_gpus(environment) or 1
-    num_gpus = count_gpus(environment)
-    if num_gpus and devices > num_gpus:
-        raise ConfigError(
-            f"devices: this machine has {num_gpus} GPU{'s' if num_gpus > 1 else ''} (got {devices}); lower devices, or "
-            "leave it out to take all"
-        )
+    devices = _devices(params, environment)
     if nodes > 1 and (node_rank is None or master is None):
         lacking = " and ".join(name for name, value in (("node_rank", node_rank), ("master", master)) if value is None)
         raise ConfigError(
             f"nodes: {nodes} machines need {lacking}, too: on each machine --node-rank R (0 to {nodes - 1}) and the same "
             "--master HOST:PORT, which is where machine 0 can be reached"
         )
+    if nodes * devices > 1 and params.distributed_backend == "deepspeed":
+        raise ConfigError(DEEPSPEED)
     return Machines(devices, nodes, node_rank or 0, master, params.max_restarts)
+
+
+def _devices(params: LLMTrainingParams, environment: Mapping[str, str]) -> int:
+    """Those asked for, or all GPUs; without a GPU, one process."""
+    num_gpus = count_gpus(environment)
+    devices = params.devices or num_gpus or 1
+    if num_gpus and devices > num_gpus:
+        here, instead = f"{num_gpus} GPU{'s' if num_gpus > 1 else ''}", "leave it out to take all"
+    elif not num_gpus and devices > max(2, os.cpu_count() or 1):
+        here, instead = f"{os.cpu_count()} processors and no GPU", "leave it out for one process"
+    else:
+        return devices
+    raise ConfigError(f"devices: this machine has {here} (got {devices}); lower devices, or {instead}")
 
 
 def crew_options(machines: Machines) -> list[str]:

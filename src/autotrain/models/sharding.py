@@ -29,15 +29,15 @@ def replicate(policy: Network) -> nn.Module:
     )
 
 
-def shard(policy: Network, num_ranks: int) -> None:
-    """Cut up the policy in place: a layer at a time is whole, while it is computed.
+def shard(policy: Network, num_ranks: int, device: torch.device) -> None:
+    """Cut up the policy in place and bring it to `device`: a layer at a time is whole, while it is computed.
 
     Weights that a quantizer packed stay whole on each device: they can't be cut in rows.
     """
     policy.leave_layers_whole()
-    mesh = init_device_mesh(policy.device.type, (num_ranks,))
+    mesh = init_device_mesh(device.type, (num_ranks,))
     packed = {weight for weight in policy.parameters() if not weight.is_floating_point() or type(weight) is not nn.Parameter}
-    settings: dict[str, Any] = {"mesh": mesh, "mp_policy": _precision_of(policy)}
+    settings: dict[str, Any] = {"mesh": mesh, "mp_policy": _precision_of(policy, device)}
     for layer in layers_of(policy):
         own = packed.intersection(layer.parameters())
         fully_shard(layer, **settings, ignored_params=own or None)
@@ -45,9 +45,9 @@ def shard(policy: Network, num_ranks: int) -> None:
     register_fsdp_forward_method(policy, "generate")
 
 
-def _precision_of(policy: Network) -> MixedPrecisionPolicy:
+def _precision_of(policy: Network, device: torch.device) -> MixedPrecisionPolicy:
     """Weights travel in the type of the computation where that is what autocast would make of them; gradients in float32."""
-    if policy.precision.autocast and policy.device.type == "cuda":
+    if policy.precision.autocast and device.type == "cuda":
         return MixedPrecisionPolicy(
             param_dtype=policy.precision.compute, reduce_dtype=torch.float32, cast_forward_inputs=False
         )

@@ -1,12 +1,13 @@
 """What a local run has said: its log file, line by line, followed until it ends."""
 
+import io
 import os
 import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from autotrain.run_folder import LOG_FILE
+from autotrain.run_folder import LOG_FILE, is_own_file, open_own
 from autotrain.runs.registry import Entry
 from autotrain.runs.stages import look_at
 
@@ -14,14 +15,14 @@ _POLL_SECONDS = 0.5
 
 
 def log_file(entry: Entry) -> Path | None:
-    """The log in the run folder; before there's one, or without one, what a run in the background printed."""
+    """The log in the run folder; before there's one, or without one, what a run in the background printed.  No link."""
     candidates = [entry.folder / LOG_FILE, *([entry.output] if entry.output else [])]
-    return next((file for file in candidates if file.is_file()), None)
+    return next((file for file in candidates if is_own_file(file)), None)
 
 
 def read_lines(file: Path, last: int | None = None) -> list[str]:
     """The lines of a log, or its `last` ones, without their ends.  Raises OSError."""
-    with file.open(encoding="utf-8", errors="replace") as lines:
+    with io.TextIOWrapper(open_own(file), encoding="utf-8", errors="replace") as lines:
         return [line.rstrip("\n") for line in (lines if last is None else deque(lines, maxlen=last))]
 
 
@@ -68,7 +69,7 @@ class _Growing:
     def read_lines(self) -> list[str]:
         """The lines that have come since the last call; none while the file is away."""
         try:
-            with self._file.open("rb") as opened:
+            with open_own(self._file) as opened:
                 about = os.fstat(opened.fileno())
                 if about.st_ino != self._inode or about.st_size < self._position:
                     self._inode, self._position, self.unfinished = about.st_ino, 0, b""

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from autotrain.errors import RunFolderError
+from autotrain.run_folder import is_own_file, read_own
 from autotrain.runs.registry import Entry
 from autotrain.trainers.clm.params import PARAMS_FILE, LLMTrainingParams
 
@@ -24,7 +25,7 @@ def _text(entry: Entry) -> str:
     if entry.cloud:
         return entry.cloud.parameters
     file = entry.folder / PARAMS_FILE
-    return file.read_text(encoding="utf-8") if file.is_file() or not entry.parameters else entry.parameters
+    return read_own(file) if is_own_file(file) or not entry.parameters else entry.parameters
 
 
 def parameters_to_resume(entry: Entry) -> LLMTrainingParams:

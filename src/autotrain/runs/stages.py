@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotrain.run_folder import FINISHING, METRICS_FILE, STOPPED, TRAINING, RunState, is_held, is_run, read_state
+from autotrain.run_folder import FINISHING, METRICS_FILE, STOPPED, TRAINING, RunState, is_held, is_run, open_own, read_state
 from autotrain.runs.processes import Process, find_worker
 from autotrain.runs.registry import Entry, entries
 from autotrain.runs.waiting import LAUNCHING
@@ -85,7 +85,7 @@ def worker_of(entry: Entry) -> Process | None:
 def last_logged(folder: Path) -> tuple[int, float] | None:
     """Step and training loss that the run in `folder` logged last, or None."""
     try:
-        with (folder / METRICS_FILE).open("rb") as file:
+        with open_own(folder / METRICS_FILE) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             lines = file.read().decode("utf-8", errors="replace").splitlines()
     except OSError:

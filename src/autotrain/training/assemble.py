@@ -64,7 +64,7 @@ def make_ready(
     start_measuring(device)
     forward: nn.Module = policy
     if ranks.way == "fsdp":
-        shard(policy, ranks.total)
+        shard(policy, ranks.total, device)
     estimate = policy.memory(state_bytes(params.optimizer)).shared_by(ranks.total if ranks.way == "fsdp" else 1)
     loaded_bytes = current_bytes(device)
     memory = plan_memory(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from autotrain import log
+from autotrain.run_folder import open_own
 
 _READ_BYTES = 1_000_000
 # The beginning of every so many-th line is kept: 8 bytes for 32 lines.
@@ -47,7 +48,7 @@ class Lines:
                 return []
             start, skipped = self._starts[first // _STRIDE], first % _STRIDE
         try:
-            with file.open("rb") as opened:
+            with open_own(file) as opened:
                 opened.seek(start)
                 found = [opened.readline() for _ in range(skipped + last - first)]
         except OSError:
@@ -63,7 +64,7 @@ class Lines:
         before: int | None = None
         matches = 0
         try:
-            with file.open("rb") as opened:
+            with open_own(file) as opened:
                 for number, line in enumerate(_texts(opened)):
                     if wanted in line.casefold():
                         matches += 1
@@ -82,7 +83,7 @@ class Lines:
         try:
             if file is None:
                 return self._begin(None, 0)
-            with file.open("rb") as opened:
+            with open_own(file) as opened:
                 about = os.fstat(opened.fileno())
                 if file != self._file or about.st_ino != self._inode or about.st_size < self._position:
                     self._begin(file, about.st_ino)

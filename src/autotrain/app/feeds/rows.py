@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from autotrain.run_folder import open_own
+
 Row = dict[str, Any]
 
 
@@ -34,7 +36,7 @@ def page(file: Path, offset: int, limit: int) -> Page:
 
 def _lines(file: Path) -> Iterator[bytes]:
     try:
-        with file.open("rb") as opened:
+        with open_own(file) as opened:
             yield from (line for line in opened if line.endswith(b"\n"))
     except OSError:
         return

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autotrain.app.feeds.tail import Row, is_step, parse, with_speed
+from autotrain.run_folder import open_own
 
 Points = list[list[float | int]]
 
@@ -68,7 +69,7 @@ class Series:
 
     def _read_on(self) -> None:
         try:
-            with self.file.open("rb") as opened:
+            with open_own(self.file) as opened:
                 about = os.fstat(opened.fileno())
                 if about.st_ino != self._inode or not self._goes_on(opened):
                     self._begin(about.st_ino)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from autotrain.run_folder import open_own
+
 # A row takes some 300 bytes; what is read at once, and how far back the row before a position is looked for.
 _READ_BYTES = 256_000
 _BACK_BYTES = 8_192
@@ -31,7 +33,7 @@ class News(NamedTuple):
 def read_since(file: Path, position: int) -> News:
     """Whole rows after `position`, some hundred at most, with `tokens_per_second`."""
     try:
-        with file.open("rb") as opened:
+        with open_own(file) as opened:
             size = opened.seek(0, 2)
             if position > size:
                 return News(0, [], is_anew=True)
@@ -64,7 +66,7 @@ def read_mark(file: Path, said: str) -> int | None:
 def last_rows(file: Path) -> list[Row]:
     """The last training steps that were logged: a few hundred at most."""
     try:
-        with file.open("rb") as opened:
+        with open_own(file) as opened:
             opened.seek(max(0, opened.seek(0, 2) - 64_000))
             lines = opened.read().split(b"\n")[:-1]
     except OSError:
@@ -107,7 +109,7 @@ def _speed(row: Mapping[str, Any], previous: Mapping[str, Any]) -> float | None:
 def _check(file: Path, position: int) -> int:
     start = max(0, position - _BACK_BYTES)
     try:
-        with file.open("rb") as opened:
+        with open_own(file) as opened:
             opened.seek(start)
             return zlib.crc32(opened.read(position - start))
     except OSError:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from autotrain import log
 from autotrain.app.rest.runs import Number
 from autotrain.app.state import AppState
+from autotrain.run_folder import open_own
 
 MAX_POINTS = 20_000
 MAX_ROWS = 1_000
@@ -127,9 +128,9 @@ def _add_log(router: APIRouter, state: AppState) -> None:
 
 def _masked(file: FilePath) -> Iterator[str]:
     """The lines of a log, without secrets that a worker may have printed."""
-    with file.open(encoding="utf-8", errors="replace") as lines:
+    with open_own(file) as lines:
         for line in lines:
-            yield log.mask(line)
+            yield log.mask(line.decode("utf-8", errors="replace"))
 
 
 def _add_rows(router: APIRouter, state: AppState) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from autotrain import log
 from autotrain.errors import REASON_FILE_VARIABLE, DeviceError
+from autotrain.run_folder import WORKER_VARIABLE
 from autotrain.trainers.clm.rank import process_numbers
 from autotrain.training.ending import Ending, first_cause, read_endings
 from autotrain.training.place import FOLDER_VARIABLE, NODE_VARIABLE, NODES_VARIABLE, START_VARIABLE, STORE_VARIABLE
@@ -62,6 +63,7 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
 
     os.environ |= {
         FOLDER_VARIABLE: str(folder),
+        WORKER_VARIABLE: str(os.getpid()),
         NODE_VARIABLE: str(options.node_rank),
         NODES_VARIABLE: str(options.nodes),
         "PYTHONSAFEPATH": "1",  # a `datasets.py` in the user's folder must not stand in for the library

@@ -11,7 +11,10 @@ from pydantic import field_validator, model_validator
 from autotrain.config.base import Settings
 from autotrain.trainers.clm.values import Lower, Optional, field
 
-DISTRIBUTED_BACKENDS = ("ddp", "fsdp", "deepspeed")
+DEEPSPEED = (
+    "distributed_backend: deepspeed isn't supported; fsdp cuts weights, gradients and optimizer up among the devices as its "
+    "ZeRO stage 3 does: write distributed_backend: fsdp, or leave it out"
+)
 
 
 class MachineParams(Settings):

@@ -8,14 +8,18 @@ from pathlib import Path
 import torch
 
 from autotrain import log
+from autotrain.base_models import ModelSource
 from autotrain.data.handover import Handover
 from autotrain.errors import ConfigError, DeviceError, PeerError, RunFolderError, TrainingError
+from autotrain.models.load import Head, read_model_config
 from autotrain.models.network import Network
+from autotrain.models.planned import planned_memory, planned_model
 from autotrain.models.reference_cache import fingerprint_of_weights
 from autotrain.ranks import ALONE, Crew, Ranks, Way
 from autotrain.run_folder import FAILED, RunFolder
+from autotrain.trainers.clm.machines import DEEPSPEED
 from autotrain.trainers.clm.params import LLMTrainingParams
-from autotrain.trainers.clm.prepare import Data
+from autotrain.trainers.clm.prepare import Data, Machine
 from autotrain.trainers.clm.work import Work
 from autotrain.training.checkpoint import Checkpoint
 from autotrain.training.ending import note_ending, wait_for_file
@@ -107,11 +111,10 @@ class Joined:
                 raise
             raise PeerError(self.met.pulse.failure_elsewhere() or "another process of the run was lost") from error
 
-    def share(self, params: LLMTrainingParams, policy: Network, total_bytes: int) -> Ranks:
-        """Choose how the model is shared, and check that all processes have the same one."""
+    def share(self, way: Way, why: str, policy: Network) -> Ranks:
+        """The ranks, after checking that all processes have the same model."""
         if self.met is None:
             return ALONE
-        way, why = choose_way(params, policy, total_bytes)
         ranks = Crew(way, why, self.met.pulse.tick)
         digests = ranks.gather(fingerprint_of_weights(policy.model, skip_trained=False))
         odd = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
@@ -122,18 +125,43 @@ class Joined:
         return ranks
 
 
-def choose_way(params: LLMTrainingParams, policy: Network, total_bytes: int) -> tuple[Way, str]:
-    """How several devices share a model, and why.  total_bytes: of one device."""
+def choose_way(params: LLMTrainingParams, source: ModelSource, machine: Machine, head: Head) -> tuple[Way, str]:
+    """How several devices share a model, and why; before a weight is loaded, which might not fit one of them.
+
+    Raises ConfigError or DeviceError where it has to be cut up and something asked for can't be had then.
+    """
     asked = params.distributed_backend
     if asked == "ddp":
         return "ddp", "each holds the whole model, as distributed_backend says"
     if asked == "fsdp":
         return "fsdp", "each holds a part of the model, as distributed_backend says"
-    needed, usable = policy.memory(state_bytes(params.optimizer)).fixed, total_bytes * _USABLE_SHARE
+    needed, usable = _planned_bytes(params, source, machine, head), machine.memory_bytes * _USABLE_SHARE
     sizes = f"{needed / 1e9:,.1f} GB of {usable / 1e9:,.1f} GB usable on each"
     if needed <= usable:
         return "ddp", f"the model with its optimizer fits a device: {sizes}"
+    check_sharded(params)
     return "fsdp", f"the model with its optimizer doesn't fit a device: {sizes}"
+
+
+def _planned_bytes(params: LLMTrainingParams, source: ModelSource, machine: Machine, head: Head) -> int:
+    """Of weights, gradients and optimizer on one device."""
+    config = read_model_config(source, params.token.get_secret_value() if params.token else None)
+    return planned_memory(
+        planned_model(params, source, config, machine.precision, head=head),
+        config,
+        device_type=machine.device.type,
+        precision=machine.precision,
+        quantization=machine.quantization,
+        trains_base=not params.peft,
+        optimizer_bytes=state_bytes(params.optimizer),
+    ).fixed
+
+
+def place_of_loading(machine: Machine, way: Way) -> Machine:
+    """What is cut up afterwards is loaded beside the device, where it may have no room; a quantizer packs on the device."""
+    if way != "fsdp" or machine.quantization:
+        return machine
+    return replace(machine, device=torch.device("cpu"))
 
 
 def whole_again(work: Work, load: Callable[..., Network]) -> Work | None:
@@ -158,19 +186,23 @@ def whole_again(work: Work, load: Callable[..., Network]) -> Work | None:
 def check_together(params: LLMTrainingParams, total: int) -> None:
     """Refuse what several processes can't do, before anything is loaded.  Raises ConfigError, DeviceError."""
     if params.distributed_backend == "deepspeed" and total > 1:
-        raise ConfigError(
-            "distributed_backend: deepspeed isn't supported; fsdp cuts weights, gradients and optimizer up among the "
-            "devices as its ZeRO stage 3 does: write distributed_backend: fsdp, or leave it out"
-        )
+        raise ConfigError(DEEPSPEED)
+    if total == 1 and params.distributed_backend:
+        log.notice(f"distributed_backend: {params.distributed_backend} has no effect with one device")
     if params.distributed_backend != "fsdp" or total == 1:
         return
+    check_sharded(params)
+
+
+def check_sharded(params: LLMTrainingParams) -> None:
+    """Raises ConfigError or DeviceError for what doesn't go with a model that is cut up."""
     if params.optimizer not in _OPTIMIZERS_OF_SHARDS:
         raise ConfigError(
-            f"optimizer: {params.optimizer} can't work on a model that fsdp cuts up; take one of "
+            f"optimizer: {params.optimizer} can't work on a model that is cut up (fsdp); take one of "
             f"{', '.join(sorted(_OPTIMIZERS_OF_SHARDS))}, or distributed_backend: ddp"
         )
     if params.mixed_precision == "fp16":
-        raise DeviceError("mixed_precision: fp16 can't be had with distributed_backend: fsdp; take bf16, or auto")
+        raise DeviceError("mixed_precision: fp16 can't be had where the model is cut up (fsdp); take bf16, or auto")
 
 
 def check_together_on(ranks: Ranks, data: Data, checkpoint: Checkpoint | None) -> None:

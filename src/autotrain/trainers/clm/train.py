@@ -42,7 +42,15 @@ from autotrain.trainers.clm.prepare import Data, Machine, choose_machine, find_b
 from autotrain.trainers.clm.push import open_target, pull_checkpoint, push_checkpoints, push_result
 from autotrain.trainers.clm.quiet import quiet_libraries
 from autotrain.trainers.clm.summary import show_plan
-from autotrain.trainers.clm.together import Joined, Together, check_together, check_together_on, whole_again
+from autotrain.trainers.clm.together import (
+    Joined,
+    Together,
+    check_together,
+    check_together_on,
+    choose_way,
+    place_of_loading,
+    whole_again,
+)
 from autotrain.trainers.clm.work import Work
 from autotrain.training.assemble import assemble, foresee, make_ready, tried_budget
 from autotrain.training.checkpoint import Checkpoint, Progress, list_checkpoints, read_checkpoint
@@ -83,9 +91,10 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
         if checkpoint:
             record.check_same_data(folder, data.fingerprint)
         team.data_are_ready()
+        way, why = choose_way(params, source, machine, objective.head) if team.place else ("alone", "")
         with StopSignal() as stop, team.joined(params, machine.device) as joined:
-            policy = _load(params, source, data, machine, objective)
-            ranks = joined.share(params, policy, machine.memory_bytes)
+            policy = _load(params, source, data, place_of_loading(machine, way), objective)
+            ranks = joined.share(way, why, policy)
             check_together_on(ranks, data, checkpoint)
             ready = make_ready(
                 policy, params, data.batches, data.longest_example, machine.device, machine.memory_bytes, ranks
