@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan, find_backend
 from autotrain.base_models import find_model
-from autotrain.config.names import unavailable_trainer
+from autotrain.config.names import runs_here, unavailable_trainer
 from autotrain.errors import ConfigError, Interrupted, PushError, TrainingError, UserError
 from autotrain.hub.repo import check_push
 from autotrain.run_folder import check_free
@@ -26,14 +26,22 @@ def prepare(job: Job, backend: str) -> Plan:
     trainer_fault = unavailable_trainer(params.trainer)
     if trainer_fault:
         raise ConfigError(f"trainer: {trainer_fault}")
-    if backend.startswith("local"):
+    if runs_here(backend):
         local = job.place / params.model
         find_model(str(local) if local.exists() else params.model)
         check_free(job.folder, resume=job.resume, overwrite=job.overwrite)
+    if backend != "ray":
+        _note_ray(params, backend)
     plan = found.plan(job)
     if params.push_to_hub or params.push_checkpoints:
         check_push(params)
     return plan
+
+
+def _note_ray(params: LLMTrainingParams, backend: str) -> None:
+    for name in ("ray_address", "ray_resources", "ray_storage"):
+        if getattr(params, name) is not None:
+            log.notice(f"{name} has no effect with backend {backend}; it is for backend: ray")
 
 
 def submit(job: Job, backend: str, agrees: Callable[[], bool] = lambda: True) -> Outcome:

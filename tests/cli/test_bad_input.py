@@ -47,7 +47,7 @@ CASES: list[tuple[list[str], list[str]]] = [
         [CONFIG, "backend.yml"],
         [
             "backend.yml:4: backend: no backend 'cloud'",
-            "available: local, local-cli, local-ui, jobs-MACHINE, spaces-MACHINE",
+            "available: local, local-cli, local-ui, ray, jobs-MACHINE, spaces-MACHINE",
         ],
     ),
     ([CONFIG, "push.yml"], ["the hub token: the hub at http://127.0.0.1:9 can't be reached"]),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from rank_fixtures import rows_folder, run_alone  # noqa: F401  (fixtures)
 from transformers import LlamaConfig, LlamaForCausalLM
 
 VOCABULARY = 211

@@ -11,6 +11,7 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 # Parameters that may name a file or folder.
 PATHS = ("data_path", "model", "model_ref", "chat_template")
+_CLUSTER = ("ray_address", "ray_storage")
 _SPLITS = ("train_split", "valid_split")
 
 
@@ -27,6 +28,12 @@ def check_inside(params: LLMTrainingParams, workspace: Workspace, allowed: Colle
             raise ConfigError(
                 f"{name}: {value} lies outside the workspace {workspace.root}; upload the file, or put it there, "
                 "or start the run with autotrain --config"
+            )
+    for name in _CLUSTER:  # where the token goes, and a folder on other machines
+        value = getattr(params, name)
+        if value:
+            raise ConfigError(
+                f"{name}: can't be said here; whoever runs the server may set RAY_ADDRESS, or start the run itself"
             )
     for name in _SPLITS:
         value = getattr(params, name)

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from autotrain import log
 from autotrain.backends.base import Job
+from autotrain.config.names import runs_here
 from autotrain.errors import AutoTrainError
 from autotrain.project import submit
 from autotrain.runs import Entry
@@ -23,7 +24,12 @@ BACKGROUND = "local-ui"
 
 def is_local(backend: str) -> bool:
     """Whether it runs on this machine."""
-    return backend.startswith("local")
+    return runs_here(backend)
+
+
+def in_background(backend: str) -> str:
+    """The backend of the same kind that doesn't wait; a job that says `detach` isn't waited for elsewhere."""
+    return BACKGROUND if backend.startswith("local") else backend
 
 
 def job_of(
@@ -50,7 +56,7 @@ def launch(entry: Entry, token: SecretStr | None) -> None:
     try:
         params = LLMTrainingParams(**json.loads(entry.parameters))
         job = job_of(params, entry.backend, entry.folder.parent, token, resume=queued.resume, overwrite=queued.overwrite)
-        submit(job, BACKGROUND if is_local(entry.backend) else entry.backend)
+        submit(job, in_background(entry.backend))
     except (AutoTrainError, ValueError) as problem:
         fail(entry.id, log.mask(str(problem)))
     except Exception as problem:  # noqa: BLE001  the outermost frame of a job's start

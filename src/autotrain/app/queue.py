@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from autotrain import log
 from autotrain.app.cloud_watch import CloudWatch
 from autotrain.app.inside import check_inside, check_links
-from autotrain.app.launching import BACKGROUND, Busy, is_local, job_of, launch
+from autotrain.app.launching import Busy, in_background, is_local, job_of, launch
 from autotrain.app.stopping import Stopping
 from autotrain.app.workspace import Workspace
 from autotrain.cloud.live import ask
@@ -178,7 +178,7 @@ class Queue:
             log.hide_secret(token.get_secret_value())
         params = params.model_copy(update={"token": None}) if params.token else params
         options: Mapping[str, bool] = {"resume": asked.resume, "overwrite": asked.overwrite}
-        backend = BACKGROUND if is_local(asked.backend) else asked.backend
+        backend = in_background(asked.backend)
         folder = asked.place / params.project_name
         before = _idle(folder) if is_local(backend) else None
         if is_local(backend):

@@ -40,10 +40,9 @@ def worker_command(entry: str, parameters_file: str, options: Sequence[str] = ()
     return [*worker, "--training_config", parameters_file, *options]
 
 
-def _command(entry: str, job: Job, parameters_file: str, options: Sequence[str] = ()) -> list[str]:
-    """The worker's argv, with its launcher before it where a run takes several processes of this machine."""
+def _command(entry: str, parameters_file: str, options: Sequence[str], launcher: Sequence[str]) -> list[str]:
+    """The worker's argv.  launcher: an entry that starts several workers, with its options; stands before the worker's."""
     command = worker_command(entry, parameters_file, options)
-    launcher = crew_options(find_machines(job.params, os.environ)) if entry == "train" else []
     place = command.index(_WORKER) + 1 if launcher else 0
     return [*command[:place], *launcher, *command[place:]]
 
@@ -59,13 +58,15 @@ def worker_environment(job: Job) -> dict[str, str]:
     return environment
 
 
-def run_worker(entry: str, job: Job, options: Sequence[str] = (), *, backend: str | None = None) -> Outcome:
+def run_worker(
+    entry: str, job: Job, options: Sequence[str] = (), *, launcher: Sequence[str] = (), backend: str | None = None
+) -> Outcome:
     """Run a worker and wait for it, passing signals on.  With `backend`, the run is put in the registry."""
     file = _write_parameters(job, Path(tempfile.gettempdir()).absolute())
     reason_file = file.with_suffix(".reason")
     try:
         environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(reason_file)}
-        process = _spawn(_command(entry, job, str(file), options), environment, job.place)
+        process = _spawn(_command(entry, str(file), options, launcher), environment, job.place)
         entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
         exit_code = wait_for(process)
         if entry_id is not None and not is_run(job.folder):
@@ -88,13 +89,18 @@ class LocalBackend:
     waits: bool
 
     def plan(self, job: Job) -> Plan:
-        options = [f"--{name}" for name in ("resume", "overwrite") if getattr(job, name)]
-        command = shlex.join(_command("train", job, "PARAMETERS", options)).replace("PARAMETERS", "<temporary file>")
-        start = partial(run_worker, "train", job, options, backend=self.name)
-        return Plan(command, start if self.waits else partial(_leave_running, job, options, self.name))
+        return plan_worker(job, self.name, crew_options(find_machines(job.params, os.environ)), waits=self.waits)
 
 
-def _leave_running(job: Job, options: Sequence[str], backend: str) -> Outcome:
+def plan_worker(job: Job, backend: str, launcher: Sequence[str], *, waits: bool) -> Plan:
+    """A worker that trains, as a process of this machine.  launcher: what starts several of it, and its options."""
+    options = [f"--{name}" for name in ("resume", "overwrite") if getattr(job, name)]
+    command = shlex.join(_command("train", "PARAMETERS", options, launcher)).replace("PARAMETERS", "<temporary file>")
+    start = run_worker if waits else _leave_running
+    return Plan(command, partial(start, "train", job, options, launcher=launcher, backend=backend))
+
+
+def _leave_running(entry: str, job: Job, options: Sequence[str], *, launcher: Sequence[str], backend: str) -> Outcome:
     """Start a worker that outlives us; its output goes to a file under AutoTrain's home."""
     try:
         jobs, logs = _folder("jobs"), _folder("logs")
@@ -108,7 +114,7 @@ def _leave_running(job: Job, options: Sequence[str], backend: str) -> Outcome:
     environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(log_file.with_suffix(".reason").absolute())}
     with log_file.open("ab") as output:
         process = subprocess.Popen(
-            _command("train", job, str(file.absolute()), options),
+            _command(entry, str(file.absolute()), options, launcher),
             env=environment,
             cwd=job.place,
             stdin=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import yaml
 from autotrain import log
 from autotrain.backends.base import Job, find_backend
 from autotrain.config.load import Config
-from autotrain.config.names import unavailable_backend, unavailable_trainer
+from autotrain.config.names import runs_here, unavailable_backend, unavailable_trainer
 from autotrain.config.notices import ineffective
 from autotrain.trainers.clm.params import LLMTrainingParams
 
@@ -58,7 +58,7 @@ def _what_would_run(job: Job, config: Config) -> list[str]:
         return ["# would be refused:", *(f"#   {fault}" for fault in said)]
     text = find_backend(config.backend).plan(job).text
     lines = ["# would run:", *(f"#   {line}" for line in text.splitlines())]
-    if not config.backend.startswith("local"):
+    if not runs_here(config.backend):
         return lines
     return [*lines, f"# and write to: {job.folder}/", *_what_would_be_pushed(job.params)]
 

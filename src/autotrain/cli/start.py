@@ -15,7 +15,7 @@ def add_start_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dry_run", action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     group.add_argument("--overwrite", action="store_true", help="replace the run in the project folder")
-    group.add_argument("--detach", action="store_true", help="cloud: don't wait for the run; follow it with runs logs")
+    group.add_argument("--detach", action="store_true", help="cloud, Ray: don't wait for the run; follow it with runs logs")
     group.add_argument("--yes", action="store_true", help="cloud: start without asking on the terminal")
 
 

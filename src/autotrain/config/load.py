@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from autotrain import log
 from autotrain.config.base import complaints, nearest
 from autotrain.config.document import Document, KeyPath, read_document
-from autotrain.config.names import TASKS, backend_fault, task_fault
+from autotrain.config.names import TASKS, backend_fault, runs_here, task_fault
 from autotrain.config.variables import BadReference, UnsetVariable, substitute
 from autotrain.errors import ConfigError
 from autotrain.trainers.clm.names import FOREIGN_NAMES
@@ -210,7 +210,7 @@ class _Reading:
     def resolve_variables(self, dry_run: bool) -> None:
         """Put the environment's values in; those of hub may be unset where nothing needs them."""
         push = self._resolved("push_to_hub", self.values.get("push_to_hub", False), required=True)
-        hub_is_needed = not dry_run and (str(push).lower() in _YES or not self.backend.startswith("local"))
+        hub_is_needed = not dry_run and (str(push).lower() in _YES or not runs_here(self.backend))
         unset: list[str] = []
         for field in list(self.values):
             value = self._resolved(field, self.values[field], required=hub_is_needed or field not in _HUB_FIELDS)

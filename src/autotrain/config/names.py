@@ -128,6 +128,11 @@ def nearest_machine(name: str, known: Iterable[str]) -> str | None:
     return next(one for one in known if one.startswith(kind))
 
 
+def runs_here(backend: str) -> bool:
+    """Whether the run is a process of this machine, and its folder lies here: on a Ray cluster, its driver and a copy."""
+    return backend.startswith("local") or backend == "ray"
+
+
 def unavailable_backend(backend: str) -> str | None:
     """Why `backend`, a known name, can't run anything in this version, or None."""
     available = declared_names("autotrain.backends")
@@ -146,8 +151,8 @@ def _why_not(start: str, backend: str) -> str:
 
 def _shown(backends: Iterable[str]) -> str:
     """Backends of this machine by name, the many of the cloud by the beginning of theirs."""
-    here = [name for name in backends if name.startswith("local")]
-    starts = dict.fromkeys(name.partition("-")[0] for name in backends if not name.startswith("local"))
+    here = [name for name in backends if runs_here(name)]
+    starts = dict.fromkeys(name.partition("-")[0] for name in backends if not runs_here(name))
     return ", ".join([*here, *(f"{start}-MACHINE" for start in starts)]) + " (machines: docs/cloud.md)"
 
 

@@ -42,8 +42,8 @@ _WITHOUT_EFFECT = frozenset(
     "auto_find_batch_size optimizer scheduler warmup_ratio weight_decay max_grad_norm seed peft lora_r lora_alpha "
     "lora_dropout target_modules use_rslora use_dora merge_adapter quantization mixed_precision use_flash_attention_2 "
     "unsloth disable_gradient_checkpointing fast_paths distributed_backend devices nodes "
-    "node_rank master max_restarts hang_minutes precompute_reference dpo_beta loss_type "
-    "loss_weights label_smoothing orpo_beta simpo_beta simpo_gamma cpo_alpha kto_desirable_weight "
+    "node_rank master max_restarts hang_minutes ray_address ray_resources ray_storage precompute_reference dpo_beta "
+    "loss_type loss_weights label_smoothing orpo_beta simpo_beta simpo_gamma cpo_alpha kto_desirable_weight "
     "kto_undesirable_weight reward_centering log logging_steps eval_strategy eval_steps early_stopping_patience "
     "num_sample_prompts save_strategy save_steps save_total_limit max_hours push_to_hub username token model "
     "model_ref".split()

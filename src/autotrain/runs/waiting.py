@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from autotrain.config.names import runs_here
 from autotrain.errors import RunFolderError
 from autotrain.runs.processes import birth_of, find_process
 from autotrain.runs.registry import Entry, Statement, entries, first_number, unreadable
@@ -37,7 +38,7 @@ def enqueue(
     """
     now = time.time()
     # A run in the cloud has no folder here, and so mustn't replace the entry of a local run of its name.
-    job_id = None if backend.startswith("local") else f"waiting-{uuid.uuid4().hex}"
+    job_id = None if runs_here(backend) else f"waiting-{uuid.uuid4().hex}"
     options = " ".join(name for name, given in (("resume", resume), ("overwrite", overwrite)) if given)
     values = (name, backend, parameters, WAITING, now, options, str(folder.absolute()))
     number = _execute(

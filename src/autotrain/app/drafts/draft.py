@@ -19,8 +19,8 @@ COLUMNS = ("text_column", "prompt_text_column", "rejected_text_column", "label_c
 PLACED = frozenset(
     {"model", "project_name", "trainer", "data_path", "train_split", "valid_split", "token", "skip_bad_rows", *COLUMNS}
 )
-# For several machines, each with a command of its own; the page starts runs on one.
-ELSEWHERE = frozenset({"nodes", "node_rank", "master"})
+# For several machines, each with a command of its own, or a Ray cluster; the page starts runs on one machine.
+ELSEWHERE = frozenset({"nodes", "node_rank", "master", "ray_address", "ray_resources", "ray_storage"})
 # The first thing that a name of a run may be made of.
 _NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 _NAMELESS = frozenset("train training data dataset test file untitled sheet1 export download".split())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autotrain.app.feeds.tail import Row, is_step, last_rows
+from autotrain.config.names import runs_here
 from autotrain.run_folder import METRICS_FILE, TRAINING
 from autotrain.runs import Entry, Run, look_at
 from autotrain.runs.parameters import raw_parameters
@@ -69,7 +70,7 @@ def view_of(run: Run, parameters: Mapping[str, Any], *, position_in_queue: int =
         backend=entry.backend,
         base_model=str(parameters.get("model", "")),
         trainer=str(parameters.get("trainer", "")),
-        folder="" if entry.cloud or not entry.backend.startswith("local") else str(entry.folder),
+        folder="" if entry.cloud or not runs_here(entry.backend) else str(entry.folder),
         notes=entry.notes,
         url=entry.cloud.url if entry.cloud else "",
         position_in_queue=position_in_queue,

@@ -1,4 +1,4 @@
-"""The worker: `python -m autotrain.trainers.clm [train|crew|inspect|generate] ...`.
+"""The worker: `python -m autotrain.trainers.clm [train|crew|ray|inspect|generate] ...`.
 
 Exit codes: 0; 2 the user can mend it, nothing was written; 1 the run failed; 3 trained, but not pushed; 130 and 143
 interrupted, saved where possible.
@@ -72,9 +72,13 @@ def _entry(name: str, started: float) -> Callable[[list[str]], int]:
         from autotrain.trainers.clm.crew import main as crew
 
         return crew
+    if name == "ray":
+        from autotrain.trainers.clm.cluster.driver import main as drive
+
+        return drive
     entries: dict[str, Callable[[list[str]], int]] = {"train": partial(_train, started=started), "inspect": _inspect}
     if name not in entries:
-        raise ConfigError(f"no worker entry '{name}'; there are train, crew, inspect, generate")
+        raise ConfigError(f"no worker entry '{name}'; there are train, crew, ray, inspect, generate")
     return entries[name]
 
 
@@ -164,6 +168,6 @@ def read_params(path: Path) -> LLMTrainingParams:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["train"], ["crew"]):
+    if sys.argv[1:2] in (["train"], ["crew"], ["ray"]):
         outlive_readers()
     sys.exit(main())

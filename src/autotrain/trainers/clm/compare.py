@@ -88,7 +88,8 @@ def open_comparison(
 def _leave_if_asked(stop: StopSignal, ranks: Ranks) -> None:
     ranks.tick()
     if ranks.any(stop.asked()):
-        raise Interrupted("interrupted before the reference's log-probabilities were complete", stop.number or 0)
+        number = max(ranks.gather(stop.number or 0))
+        raise Interrupted("interrupted before the reference's log-probabilities were complete", number)
 
 
 def _splits(data: Data, token_budget: int) -> Mapping[str, Split]:

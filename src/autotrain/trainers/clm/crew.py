@@ -176,7 +176,7 @@ def _outcome(endings: Sequence[Ending], failures: dict[int, Any], asked: Sequenc
         rank, failure = min(silent.items(), key=lambda one: one[1].timestamp)
         return (
             1,
-            f"process {rank} {_death(failure.exitcode)}; the others were ended, too. --resume goes on from the last "
+            f"process {rank} {death(failure.exitcode)}; the others were ended, too. --resume goes on from the last "
             "checkpoint",
         )
     if cause is not None:
@@ -184,7 +184,8 @@ def _outcome(endings: Sequence[Ending], failures: dict[int, Any], asked: Sequenc
     return (1, "a process ended without a word") if failures else (0, "")
 
 
-def _death(exit_code: int) -> str:
+def death(exit_code: int) -> str:
+    """What a process that said nothing ended by, to follow its name."""
     if exit_code == -signal.SIGKILL:
         return "was ended by force (SIGKILL): somebody did so, or the system, for want of memory"
     if exit_code < 0:

@@ -50,6 +50,55 @@ class MachineParams(Settings):
         gt=0,
     )
 
+    ray_address: Annotated[str | None, Optional] = field(
+        None,
+        "With backend ray, the cluster: auto (the one that this machine is in) or ray://HOST:PORT; without it, RAY_ADDRESS, "
+        "else one is started on this machine.",
+        group="machines",
+    )
+    ray_resources: Annotated[str | None, Optional] = field(
+        None,
+        "With backend ray, what each worker gets, as CPU=4,GPU=1 or with names of the cluster's own; without it, one CPU, "
+        "and a GPU where there are some.",
+        group="machines",
+    )
+    ray_storage: Annotated[str | None, Optional] = field(
+        None,
+        "With backend ray, a folder that all machines of the cluster see, where the run folder lies if they don't see the "
+        "one that the run is started in.",
+        group="machines",
+    )
+
+    @field_validator("ray_address")
+    @classmethod
+    def _check_ray_address(cls, address: str | None) -> str | None:
+        if address is None or re.fullmatch(r"auto|local|(ray://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):\d{1,5}", address):
+            return None if address == "local" else address
+        raise ValueError("auto, or an address such as ray://10.0.0.1:10001")
+
+    @field_validator("ray_resources")
+    @classmethod
+    def _check_ray_resources(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if not parts or not all(re.fullmatch(r"[A-Za-z][\w:.-]*\s*=\s*\d+(\.\d+)?", part) for part in parts):
+            raise ValueError("NAME=AMOUNT with commas between, such as CPU=4,GPU=1")
+        return ",".join("=".join(word.strip() for word in part.split("=")) for part in parts)
+
+    @field_validator("ray_storage")
+    @classmethod
+    def _check_ray_storage(cls, folder: str | None) -> str | None:
+        if folder is not None and not folder.startswith("/"):
+            raise ValueError("a folder from /, such as /shared/runs")
+        return folder
+
+    @property
+    def resources_of_worker(self) -> dict[str, float]:
+        """`ray_resources`, by Ray's names."""
+        parts = (part.split("=") for part in (self.ray_resources or "").split(",") if part)
+        return {name: float(amount) for name, amount in parts}
+
     @field_validator("master")
     @classmethod
     def _check_master(cls, master: str | None) -> str | None:

@@ -47,6 +47,9 @@ MAY_CHANGE = frozenset(
         "master",
         "max_restarts",
         "hang_minutes",
+        "ray_address",
+        "ray_resources",
+        "ray_storage",
     }
 )
 # Variables that decide how fast it goes: of the C library's allocator, of OpenMP, of the libraries for products.

@@ -203,7 +203,7 @@ WORDS = MappingProxyType(
         "new.json_hint": "Names and values as in config.yaml under params. What is left out is at its default.",
         "new.json_broken": "This isn’t JSON: look at line {line}, character {column}.",
         "new.json_object": 'This must be an object: {{ "name": value, … }}',
-        "new.json_elsewhere": "For several machines, each with a command of its own (autotrain --nodes); this page uses one: {names}",
+        "new.json_elsewhere": "For several machines (autotrain --nodes, or a Ray cluster); this page uses one: {names}",
         "new.json_placed": "Chosen in another step, so not here: {names}",
         "new.kind_whole": "whole number",
         "new.kind_number": "number",

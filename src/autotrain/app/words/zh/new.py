@@ -203,7 +203,7 @@ WORDS = MappingProxyType(
         "new.json_hint": "名称和取值与 config.yaml 的 params 相同。未写的用默认值。",
         "new.json_broken": "不是有效的 JSON：请看第 {line} 行第 {column} 个字符。",
         "new.json_object": '必须是对象：{{ "名称": 值, … }}',
-        "new.json_elsewhere": "这些用于多台机器，每台各运行一条命令（autotrain --nodes）；本页面只用一台机器：{names}",
+        "new.json_elsewhere": "这些用于多台机器（autotrain --nodes，或 Ray 集群）；本页面只用一台机器：{names}",
         "new.json_placed": "这些在别的步骤中选择，不能写在这里：{names}",
         "new.kind_whole": "整数",
         "new.kind_number": "数字",
