@@ -1,4 +1,7 @@
-"""After training, in the page: downloaded, merged, published or told why not, and the card as others read it."""
+"""After training, in the page: downloaded, told why it isn't published, and the card as others read it.
+
+Merging and publishing: test_keyboard.py.
+"""
 
 import zipfile
 from collections.abc import Iterator
@@ -35,20 +38,6 @@ def test_a_result_is_downloaded_and_its_card_read(visit: Any, server: Server, ti
         assert "my-run/adapter_model.safetensors" in archive.namelist()
     assert page.get_by_role("link", name="Open the settings").is_visible()  # there is no token to publish with
     assert (visit.faults(), visit.strangers(), visit.overflow()) == ([], [], 0)
-
-
-def test_merging_is_asked_shown_and_over_after_a_reload(visit: Any, server: Server, tiny_model: Path) -> None:
-    number = made(server, "to-merge", tiny_model)
-    page = visit.open(f"/run/{number}/after")
-    page.get_by_role("button", name="Merge into one model").click()
-    page.get_by_role("button", name="Merge", exact=True).click()
-    page.get_by_role("heading", name="Merging …").wait_for()
-    page.reload()  # it goes on without the page
-    visit.alive()
-    page.get_by_role("heading", name="The model is merged.").wait_for()
-    page.get_by_text("The model is whole").wait_for()
-    assert page.get_by_role("button", name="Merge into one model").count() == 0
-    assert (server.workspace / "to-merge" / "adapter" / "adapter_config.json").is_file()
 
 
 def test_in_chinese_on_a_phone_in_the_dark(visits: Any, server: Server, tiny_model: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from harness import PHONE, serving
+from keyboard import tab_to
 from made_runs import make_run
 from wizard import FAQ, ROWS, WAIT, at_step, drop, go_on, open_data_step, open_settings_step
 
@@ -195,15 +196,6 @@ def test_a_card_can_be_chosen_again_after_another_name_was_typed(with_model: Any
     page.wait_for_function("document.getElementById('model').value.endsWith('tiny')")
     go_on(page)
     at_step(page, 3)
-
-
-def tab_to(page: Any, selector: str) -> None:
-    """By the Tab key alone."""
-    for _ in range(80):
-        if page.evaluate("(selector) => !!document.activeElement?.matches(selector)", selector):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError(f"the Tab key doesn't lead to {selector}")
 
 
 def press_next(page: Any, step: int) -> None:
