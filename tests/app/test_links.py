@@ -70,8 +70,8 @@ def answers(api: TestClient) -> Iterator[tuple[str, str]]:
     ],
 )
 def test_a_link_in_a_run_folder_isnt_followed(api: TestClient, folder: Path, outside: Path, name: str):
-    if name in ("README.md", "hub.json", "loss_curve.svg"):
-        (folder / "config.json").write_text("{}")  # so that there is a result, with a card
+    for result in ("config.json", "model.safetensors"):  # so that there is something to download, with a card
+        (folder / result).write_text("{}")
     (folder / name).unlink(missing_ok=True)
     (folder / name).symlink_to(outside)
     told = dict(answers(api))
@@ -81,10 +81,12 @@ def test_a_link_in_a_run_folder_isnt_followed(api: TestClient, folder: Path, out
 
 def test_a_record_that_is_a_file_is_told(api: TestClient, folder: Path, outside: Path):
     """So that the test above can fail."""
-    for name in ("run.json", "train.log", "metrics.jsonl", "samples.jsonl", "rows_left_out.jsonl"):
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_text("{}")
+    for name in ("run.json", "train.log", "metrics.jsonl", "samples.jsonl", "rows_left_out.jsonl", "README.md"):
         (folder / name).write_text(outside.read_text())
     told = {address.rpartition("/")[2] for address, text in answers(api) if SECRET in text}
-    assert {"facts", "log", "file", "metrics", "since", "samples", "left-out"} <= told
+    assert {"facts", "log", "file", "metrics", "since", "samples", "left-out", "card"} <= told
 
 
 def test_a_model_isnt_made_of_files_that_lie_elsewhere(state: AppState, folder: Path, outside: Path):

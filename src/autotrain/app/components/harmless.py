@@ -83,7 +83,9 @@ class _Cleaner(HTMLParser):
         kept = {name: value for name, value in given.items() if name in allowed and allowed[name].fullmatch(value)}
         if tag == "img":
             kept["src"] = given["src"]
-        if "href" in kept:
+        if tag == "a":
+            if "href" not in kept:
+                return  # a link that leads nowhere is its text
             kept |= {"rel": "noopener noreferrer nofollow", "target": "_blank"}
         self.made.append("".join([f"<{tag}", *(f' {name}="{escape(value)}"' for name, value in kept.items()), ">"]))
         if tag not in _EMPTY:
