@@ -14,7 +14,7 @@ from autotrain.cloud.hardware import (
     hardware_of,
     hourly_price,
     live_price,
-    spare_gpus_note,
+    several_gpus_note,
 )
 from autotrain.config.declared import declared_names
 from autotrain.config.names import DOCUMENTED_BACKENDS, backend_fault, unavailable_backend
@@ -89,10 +89,12 @@ def test_an_unknown_machine_is_refused_with_the_nearest(name: str, hint: str):
         hardware_of(name)
 
 
-def test_several_gpus_are_said_to_be_paid_for_in_vain():
-    assert "jobs-l4x4 has 4 GPUs, all of them billed" in spare_gpus_note("jobs-l4x4")
-    assert spare_gpus_note("jobs-l4x4").endswith("jobs-l4x1 has one")
-    assert spare_gpus_note("spaces-t4-small") == ""
+def test_of_several_gpus_it_is_said_how_many_are_used():
+    assert several_gpus_note("jobs-l4x4", None) == (
+        "jobs-l4x4 has 4 GPUs and trains on all: a step has 4 times batch_size rows"
+    )
+    assert several_gpus_note("jobs-l4x4", 1) == "jobs-l4x4 has 4 GPUs, all of them billed, and devices: 1 uses 1"
+    assert several_gpus_note("spaces-t4-small", None) == ""
 
 
 def test_live_prices_are_the_hubs(hub: HubDouble):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from autotrain import log
 from autotrain.base_models import EMBEDDED
-from autotrain.cloud.hardware import hardware_of, spare_gpus_note
+from autotrain.cloud.hardware import hardware_of, several_gpus_note
 from autotrain.cloud.upload import SplitFile, local_splits
 from autotrain.errors import ConfigError, HubError
 from autotrain.hub.client import account, acting_with, how_to_log_in, open_api, token_of
@@ -38,7 +38,7 @@ def check_config(params: LLMTrainingParams, backend: str) -> tuple[SplitFile, ..
             f"chat_template: the file {template} lies on this machine, and {backend} is another one; use none, zephyr, "
             "chatml or tokenizer, or put the template into the base model's tokenizer"
         )
-    note = spare_gpus_note(backend)
+    note = several_gpus_note(backend, params.devices)
     if note:
         log.notice(note)
     return local_splits(params)

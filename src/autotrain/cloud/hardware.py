@@ -112,12 +112,13 @@ def live_price(api: "HfApi", backend: str) -> float | None:
     return None if units_an_hour is None else offer.unit_cost_usd * units_an_hour
 
 
-def spare_gpus_note(backend: str) -> str:
-    """What to say of a machine with several GPUs, or ""."""
+def several_gpus_note(backend: str, devices: int | None) -> str:
+    """What to say of a machine with several GPUs, or "".  devices: how many were asked for, None for all."""
     hardware = hardware_of(backend)
     if hardware.num_gpus < 2:
         return ""
-    start, known = (SPACES, SPACE_FLAVORS) if is_space(backend) else (JOBS, JOB_FLAVORS)
-    single = [one.name for one in _TABLE if one.gpu == hardware.gpu and one.num_gpus == 1 and one.name in known]
-    instead = f"; {start}{single[-1]} has one" if single else ""
-    return f"{backend} has {hardware.num_gpus} GPUs, all of them billed, and this version trains on one{instead}"
+    if devices is None or devices >= hardware.num_gpus:
+        return (
+            f"{backend} has {hardware.num_gpus} GPUs and trains on all: a step has {hardware.num_gpus} times batch_size rows"
+        )
+    return f"{backend} has {hardware.num_gpus} GPUs, all of them billed, and devices: {devices} uses {devices}"
