@@ -43,3 +43,9 @@ def launch(folder: Path, capsys: pytest.CaptureFixture[str]) -> Launch:
         return printed.err if code else printed.out
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def as_large_as_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a job runs is looked at by a dry run here, where there are fewer processors than it asks for."""
+    monkeypatch.setattr("autotrain.backends.machines.os.cpu_count", lambda: 64)
