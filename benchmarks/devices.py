@@ -173,8 +173,8 @@ def overhead_table(result: dict[str, Any]) -> str:
 def put(mark: str, text: str) -> None:
     """Replace what stands between the page's comments named `mark`."""
     page = PAGE.read_text(encoding="utf-8")
-    pattern = re.compile(rf"(<!-- {mark} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-    PAGE.write_text(pattern.sub(lambda found: found[1] + text + found[2], page), encoding="utf-8")
+    pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
+    PAGE.write_text(pattern.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page), encoding="utf-8")
 
 
 def main() -> None:
