@@ -309,7 +309,7 @@ def test_a_run_is_run_again_with_changes_under_a_free_name(with_model: Any, visi
     at_step(page, 4)
     page.wait_for_selector("#optimizer")
     assert (page.input_value("#lr"), page.input_value("#epochs")) == ("0.0123", "2")
-    assert "from=" not in page.url
+    page.wait_for_function("!location.search.includes('from=')", timeout=WAIT)
     page.fill("#epochs", "1")
     page.press("#epochs", "Tab")
     page.get_by_text("Changed by you").wait_for()
