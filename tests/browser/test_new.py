@@ -34,7 +34,7 @@ WATCH_ANSWERS = """() => {
 def ask(page: Any, language: str) -> None:
     """Both models answer, and their answers grow word by word before they are whole."""
     page.locator("summary", has_text=SETTINGS[language][0]).click()
-    for label, value in zip(SETTINGS[language][1:], ("1.2", "300"), strict=True):  # a model as small as ours says little else
+    for label, value in zip(SETTINGS[language][1:], ("1.2", "300"), strict=True):  # a tiny model says little else
         page.get_by_label(label, exact=True).fill(value)
         page.keyboard.press("Tab")
     page.wait_for_timeout(600)  # until what was typed has arrived
