@@ -16,7 +16,7 @@ from same_runs import assert_same_run
 from tests_of_ranks import job
 
 if os.geteuid() != 0 or shutil.which("ip") is None:
-    pytest.skip("network namespaces need root and iproute2", allow_module_level=True)
+    pytest.skip(reason="network namespaces need root and iproute2", allow_module_level=True)
 
 PORT = 29500
 
@@ -40,7 +40,7 @@ def machines() -> Generator[tuple[str, str]]:
             ip("-n", name, "link", "set", "lo", "up")
             ip("-n", name, "link", "set", f"v{mark}{end}", "up")
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"no network namespaces here: {error.stderr.strip()}")
+        pytest.skip(reason=f"no network namespaces here: {error.stderr.strip()}")
     yield names
     for name in names:
         subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)

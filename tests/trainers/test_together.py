@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from autotrain import log
 from autotrain.base_models import find_model
 from autotrain.errors import ConfigError, DeviceError
 from autotrain.models.precision import choose_precision
@@ -57,8 +58,10 @@ def test_what_does_not_go_with_a_model_that_is_cut_up_is_refused(
             chosen(tiny_model, 1_000_000, **fields)
 
 
-def test_one_device_only_notes_it(capsys: pytest.CaptureFixture[str]) -> None:
-    check_together(LLMTrainingParams(distributed_backend="fsdp", optimizer="adafactor"), 1)
+def test_one_device_only_notes_it() -> None:
+    with log.collect_notices() as notices:
+        check_together(LLMTrainingParams(distributed_backend="fsdp", optimizer="adafactor"), 1)
+    assert notices == ["distributed_backend: fsdp has no effect with one device"]
 
 
 def test_what_is_cut_up_is_loaded_beside_the_device_unless_it_is_packed_there() -> None:

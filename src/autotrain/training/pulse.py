@@ -95,10 +95,10 @@ class Pulse:
     def _set(self, name: str, value: str) -> None:
         try:
             self._store.set(f"{self._prefix}/{name}", value)
-        except (RuntimeError, dist.DistError) as problem:
-            self._lost_store(problem)
+        except (RuntimeError, dist.DistError):
+            self._lost_store()
 
-    def _lost_store(self, problem: Exception) -> None:
+    def _lost_store(self) -> None:
         if not self._failure:
             self._failure = "machine 0, through which the processes find each other, can't be reached any more"
 
@@ -133,8 +133,8 @@ class Pulse:
                     peer.word, peer.heard, peer.mark, peer.step = word, now, int(mark), int(step)
                 elif now - peer.heard > self._silent_seconds:
                     return f"process {other} of {self._total} has given no sign of life for {now - peer.heard:.0f} s"
-        except (RuntimeError, dist.DistError) as problem:
-            self._lost_store(problem)
+        except (RuntimeError, dist.DistError):
+            self._lost_store()
             return self._failure
         return self._hung(now) or self._orphan(now)
 

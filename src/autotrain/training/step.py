@@ -151,8 +151,8 @@ def _plan(
     cuts = [cut(share, store.num_tokens, token_budget) for share in shares]
     parts = cuts[ranks.rank]
     wanted = max(least_parts, *map(len, cuts)) if ranks.way == "fsdp" else least_parts
-    shortest = min(indices, key=lambda index: (int(store.num_tokens[index]), index))
     idle = max(0, wanted - len(parts))
+    shortest = min(indices, key=lambda index: (int(store.num_tokens[index]), index)) if idle else 0
     return _Pass(policy, objective, examples, store.counts(indices), parts, [None] * len(parts), idle, shortest)
 
 

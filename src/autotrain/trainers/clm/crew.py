@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
         except KeyboardInterrupt:
             return 128 + (asked or [signal.SIGINT])[0], "interrupted before training began"
         except Exception as problem:  # noqa: BLE001  whatever the agent has, it is told in a sentence
-            return _told(problem, options, read_endings(folder), asked)
+            return _told(problem, options, read_endings(folder))
     return _outcome(read_endings(folder), failures, asked)
 
 
@@ -193,7 +193,7 @@ def death(exit_code: int) -> str:
     return f"ended with exit code {exit_code}, without a word"
 
 
-def _told(problem: Exception, options: argparse.Namespace, endings: list[Ending], asked: list[int]) -> tuple[int, str]:
+def _told(problem: Exception, options: argparse.Namespace, endings: list[Ending]) -> tuple[int, str]:
     cause = first_cause(endings)
     if cause is not None:
         return cause.code, cause.reason
