@@ -136,7 +136,7 @@ _WORKS = (
     Work("dpo-lora-bf16-multiturn", "multiturn", "dpo", (TRL, TUNED), DPO, timed_steps=2),
     Work("dpo-lora-bf16", "preference", "dpo", (TRL,), DPO, timed_steps=2),
     Work("orpo-lora-bf16", "preference", "orpo", (TRL,), ORPO, timed_steps=1),
-    Work("reward-lora-bf16", "preference", "reward", (TRL,), timed_steps=1),
+    Work("reward-lora-bf16", "preference", "reward", (TRL,)),
     Work("default-lora-bf16", "text", "default", (PACKED,), batch_size=1, rows_per_unit=3),
     Work("sft-lora-int4", "chat", "sft", (OUR_BF16,), {"quantization": "int4"}, tolerance=inf, needs="bitsandbytes"),
     Work("start", "chat", "sft", (TRL, AGAIN), batch_size=4, warmup_steps=0, timed_steps=1, starts=True),

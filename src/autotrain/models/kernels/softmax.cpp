@@ -1,6 +1,6 @@
 // Softmax over keys, and over a vocabulary.
 
-#include "elements.h"
+#include "lanes.h"
 
 namespace {
 
@@ -27,20 +27,24 @@ template <class T> INLINE void zero_outside(T* row, Seen seen, int64_t keys) {
   std::memset(row + seen.end, 0, (keys - seen.end) * sizeof(T));
 }
 
-// space: of `keys` floats.
+// space: of `keys` floats, filled up to whole lanes.
 template <class T> INLINE void softmax_row(T* scores, Seen seen, int64_t keys, float scale, float* space) {
   T* x = scores + seen.first;
-  const int64_t count = seen.end - seen.first;
-  const float top = largest(x, count);
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) {
-    const float e = exponential((widen(x[i]) - top) * scale);
-    space[i] = e;
-    sum += e;
+  const int64_t count = seen.end - seen.first, room = keys - seen.first;
+  Lanes tops = all(-INFINITY), sums{};
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const Lanes value = first_of(count - i, load(x + i, room - i), all(-INFINITY));
+    tops = value > tops ? value : tops;
+    store(value, space + i);
   }
-  const float inverse = 1.0f / sum;
-  fill(x, count, [&](int64_t i) { return space[i] * inverse; });
+  const float top = largest_of(tops);
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const Lanes value = exponential((load(space + i) - top) * scale);
+    sums += value;
+    store(value, space + i);
+  }
+  const float inverse = 1.0f / sum_of(sums);
+  for (int64_t i = 0; i < count; i += kLanes) store(load(space + i) * inverse, x + i, room - i);
   zero_outside(scores, seen, keys);
 }
 
@@ -48,11 +52,13 @@ template <class P, class G>
 INLINE void softmax_row_backward(const P* probabilities, G* grad, Seen seen, int64_t keys, float scale) {
   const P* p = probabilities + seen.first;
   G* g = grad + seen.first;
-  const int64_t count = seen.end - seen.first;
-  float dot = 0;
-#pragma omp simd reduction(+ : dot)
-  for (int64_t i = 0; i < count; ++i) dot += widen(p[i]) * widen(g[i]);
-  fill(g, count, [&](int64_t i) { return scale * widen(p[i]) * (widen(g[i]) - dot); });
+  const int64_t count = seen.end - seen.first, room = keys - seen.first;
+  Lanes dots{};
+  for (int64_t i = 0; i < count; i += kLanes)
+    dots += first_of(count - i, load(p + i, room - i) * load(g + i, room - i), Lanes{});
+  const float dot = sum_of(dots);
+  for (int64_t i = 0; i < count; i += kLanes)
+    store(load(p + i, room - i) * (load(g + i, room - i) - dot) * scale, g + i, room - i);
   zero_outside(grad, seen, keys);
 }
 
@@ -86,14 +92,15 @@ extern "C" {
 // first query is itself, and how many queries it has; the other rows become zero.  window: 0 where there is none.
 void causal_softmax(void* scores_, int type, const int32_t* offsets, const int32_t* lengths, int64_t blocks, int64_t heads,
                     int64_t queries, int64_t keys, float scale, int64_t window, int threads) {
-  std::vector<float> space(keys * threads);
+  const int64_t size = (keys + kLanes - 1) / kLanes * kLanes;
+  std::vector<float> space(size * threads);
   with_type(type, [&](auto t) {
     using T = decltype(t);
     in_parallel(threads, threads, [&](int64_t part) {
       for (int64_t row = part; row < blocks * heads * queries; row += threads)
         softmax_row(static_cast<T*>(scores_) + row * keys,
                     seen_in(row / (heads * queries), row % queries, offsets, lengths, keys, window), keys, scale,
-                    &space[part * keys]);
+                    &space[part * size]);
     });
   });
 }
