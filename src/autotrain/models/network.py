@@ -20,12 +20,13 @@ from autotrain.errors import TrainingError
 from autotrain.models.attention import FOREST
 from autotrain.models.body import attention_set_to, find_body, pretrained_of, set_attention, stock_attention_of
 from autotrain.models.fast.body import find_fast_body
+from autotrain.models.fast.compiled import compile_checked, leave_uncompiled
 from autotrain.models.fast.switch import NONE, FastPaths
 from autotrain.models.layout import Layout, make_layout
 from autotrain.models.memory import ADAM_BYTES, Computation, MemoryEstimate, estimate_memory, layer_sizes
 from autotrain.models.padded import pad_rows
 from autotrain.models.precision import Precision
-from autotrain.models.probe import CheckHead, FastWays, flat_hidden, probe
+from autotrain.models.probe import CheckHead, FastWays, flat_hidden, probe, probed_hidden
 from autotrain.models.transfer import to_device
 from autotrain.types import Batch
 
@@ -59,6 +60,16 @@ class Network(nn.Module):
         self.verdict = probe(self.pretrained, body, check_head, stock=self._stock, autocast=self._probe_autocast, fast=ways)
         set_attention(self.pretrained, FOREST if self.verdict.layout == "flat" else self._stock)
         self._fast_body = layers if self.verdict.way == "layers" else None
+        self.is_compiled = fast.compile and self._compile()
+
+    def _compile(self) -> bool:
+        """Whether decoder layers are compiled from now on; where they can't be, the user is told."""
+        reason = "its rows are padded, so that layers are called in other ways than they are compiled for"
+        if self.verdict.layout == "flat":
+            reason = compile_checked(self._body, partial(probed_hidden, self.pretrained, self._body, self._probe_autocast))
+        if reason:
+            log.notice(f"fast_paths: compile is left out: {reason}")
+        return not reason
 
     @property
     def pretrained(self) -> PreTrainedModel:
@@ -121,6 +132,10 @@ class Network(nn.Module):
 
     def leave_layers_whole(self) -> None:
         """From now on decoder layers are called as modules: wrappers that gather a layer's weights need to be asked."""
+        if self.is_compiled:
+            self.is_compiled = False
+            leave_uncompiled(self._body)
+            log.notice("fast_paths: compile is left out: fsdp gathers a layer's weights when it is called")
         if self._fast_body is not None:
             self._fast_body = None
             self.verdict = replace(self.verdict, way="plain")

@@ -32,7 +32,7 @@ _PATHS = ((0, 1), (0, 2), (3,))
 _SHORT_WINDOW = 3  # windows are lowered to this, or so short a text wouldn't feel them
 
 # How code that was handed a layout it doesn't know may fail.
-_FOREIGN_FAILURES = (RuntimeError, TypeError, AttributeError, ValueError, LookupError, AssertionError)
+FOREIGN_FAILURES = (RuntimeError, TypeError, AttributeError, ValueError, LookupError, AssertionError)
 
 Autocast = Callable[[], AbstractContextManager[object]]
 # From hidden states (L, H) of a text and what the model made of it (for a language model, logits (L, V)): the relative error
@@ -143,6 +143,13 @@ def flat_hidden(body: nn.Module, ids: Tensor, positions: Tensor, layout: Layout)
     return output.last_hidden_state[0]
 
 
+def probed_hidden(model: PreTrainedModel, body: nn.Module, autocast: Autocast) -> Tensor:
+    """(N, H) of the self-test's forest in the flat layout, as the model stands."""
+    ids = _random_ids(model)
+    with undisturbed(model), torch.no_grad(), autocast():
+        return flat_hidden(body, ids, _positions().to(ids.device), make_layout(_SPANS))
+
+
 def _find_way(
     model: PreTrainedModel, body: nn.Module, ids: Tensor, rows: Sequence[Tensor], fast: FastWays
 ) -> tuple[Way, float | None, str]:
@@ -172,7 +179,7 @@ def _tried(hidden: Hidden, ids: Tensor, rows: Sequence[Tensor], *, uses_attentio
         flat = hidden(ids, _positions().to(ids.device), layout)
     except torch.OutOfMemoryError:
         raise
-    except _FOREIGN_FAILURES as error:
+    except FOREIGN_FAILURES as error:
         return None, f"its code fails on the flat layout ({type(error).__name__}: {str(error)[:120]})"
     if uses_attention and not layout.num_calls:
         return None, "none of its layers uses the attention interface"

@@ -10,7 +10,8 @@ from autotrain.trainers.clm.values import fast_path_names
 class FastPaths:
     """onednn: float32 products through oneDNN.  kernels: our C++ kernels.  attention: ours by blocks.
 
-    lora: LoRA's linear layer as one function.  layer: a decoder layer as one function.
+    lora: LoRA's linear layer as one function.  layer: a decoder layer as one function.  compile: torch.compile instead of
+    these two, which it can't look into.
     """
 
     onednn: bool
@@ -18,6 +19,7 @@ class FastPaths:
     attention: bool
     lora: bool
     layer: bool
+    compile: bool = False
 
 
 ALL = FastPaths(True, True, True, True, True)
@@ -31,6 +33,7 @@ def fast_paths_of(params: LLMTrainingParams) -> FastPaths:
         onednn="onednn" in names,
         kernels="kernels" in names,
         attention="attention" in names,
-        lora="lora" in names,
-        layer="layer" in names,
+        lora="lora" in names and "compile" not in names,
+        layer="layer" in names and "compile" not in names,
+        compile="compile" in names,
     )

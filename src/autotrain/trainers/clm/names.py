@@ -31,6 +31,8 @@ LOSS_TYPES = tuple(
 
 # What `fast_paths: auto` switches on: each has a plain twin with the same numbers to rounding (docs/performance.md).
 FAST_PATHS = ("onednn", "kernels", "attention", "lora", "layer", "environment")
+# What has to be asked for by name.
+ASKED_FAST_PATHS = ("compile",)
 
 FOREIGN_NAMES = MappingProxyType(
     {

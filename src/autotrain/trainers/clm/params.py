@@ -17,6 +17,7 @@ from autotrain.config.base import nearest, unknown_key_message
 from autotrain.run_folder import write_text
 from autotrain.trainers.clm.machines import MachineParams
 from autotrain.trainers.clm.names import (
+    ASKED_FAST_PATHS,
     FAST_PATHS,
     FOREIGN_NAMES,
     LOSS_TYPES,
@@ -159,7 +160,9 @@ class LLMTrainingParams(MachineParams):
         False, "Never trade computation for memory; otherwise it is done where memory needs it.", group="adapter"
     )
     fast_paths: Annotated[str, Joined] = field(
-        "auto", f"Faster computation, the same to rounding: auto, none, or of {', '.join(FAST_PATHS)}.", group="adapter"
+        "auto",
+        f"Faster computation, the same to rounding: auto, none, or of {', '.join((*FAST_PATHS, *ASKED_FAST_PATHS))}.",
+        group="adapter",
     )
 
     # Preference training

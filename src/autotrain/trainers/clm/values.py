@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from autotrain.config.base import nearest
-from autotrain.trainers.clm.names import FAST_PATHS
+from autotrain.trainers.clm.names import ASKED_FAST_PATHS, FAST_PATHS
 
 
 def field(default: Any, help: str, *, group: str, trainers: tuple[str, ...] = (), unit: str = "", **limits: Any) -> Any:
@@ -99,7 +99,8 @@ def joined_fast_paths(value: str) -> str:
     names = [part.strip().lower() for part in value.split(",") if part.strip()]
     if names in (["auto"], ["none"]):
         return names[0]
-    unknown = [name for name in names if name not in FAST_PATHS]
+    known = (*FAST_PATHS, *ASKED_FAST_PATHS)
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"must be auto, none, or of {', '.join(FAST_PATHS)} with commas between")
-    return ",".join(name for name in FAST_PATHS if name in names)
+        raise ValueError(f"must be auto, none, or of {', '.join(known)} with commas between")
+    return ",".join(name for name in known if name in names)

@@ -145,7 +145,7 @@ WORDS = MappingProxyType(
         "parameters.help.use_flash_attention_2": "请求使用 FlashAttention 2。",
         "parameters.help.unsloth": "请求使用 unsloth 的内核。",
         "parameters.help.disable_gradient_checkpointing": "从不以计算换内存；否则在内存需要时这样做。",
-        "parameters.help.fast_paths": "更快的计算，结果只差舍入：auto、none，或 onednn、kernels、attention、lora、layer、environment。",
+        "parameters.help.fast_paths": "更快的计算，结果只差舍入：auto、none，或 onednn、kernels、attention、lora、layer、environment、compile。",
         "parameters.help.distributed_backend": "ddp：每个设备保存整个模型；fsdp：各保存一部分，用于单个设备放不下的模型。none：自动选择合适的一种。",
         "parameters.help.devices": "本机有几块显卡一起训练；没有显卡时为进程数。留空则用全部显卡。",
         "parameters.help.nodes": "一起训练的机器数；每台运行同样的命令。",
