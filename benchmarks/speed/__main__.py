@@ -12,7 +12,18 @@ from benchmarks.speed.machine import BUSY_SHARE, load_now, processor
 from benchmarks.speed.measure import Choices, measure
 from benchmarks.speed.model import find_folder
 from benchmarks.speed.sides import SideFailed
-from benchmarks.speed.works import ABLATED, PACKED, QUICK, TRL, WORKS, Side, Work, ablations
+from benchmarks.speed.works import (
+    ABLATED,
+    LLAMA_FACTORY_PROGRAM,
+    PACKED,
+    QUICK,
+    TRL,
+    TRL_PROGRAM,
+    WORKS,
+    Side,
+    Work,
+    ablations,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -59,10 +70,35 @@ def chosen_works(arguments: argparse.Namespace) -> list[Work]:
 
 
 def peers_of(work: Work, arguments: argparse.Namespace) -> Sequence[Side]:
-    """What the work is compared with."""
+    """What the work is compared with; LLaMA-Factory only where its environment is given."""
     peers = ablations(work) if arguments.ablation else work.peers
     wanted = arguments.peers or mode_of(arguments).peers
-    return [peer for peer in peers if wanted is None or peer.name in wanted]
+    there = pythons_of(arguments)
+    return [
+        peer
+        for peer in peers
+        if (wanted is None or peer.name in wanted) and (peer.ours is not None or peer.program in there)
+    ]
+
+
+def pythons_of(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Of the other programs' environments that are given, by the programs' names; not resolved, a link is what finds it."""
+    given = {TRL_PROGRAM: arguments.python_with_trl, LLAMA_FACTORY_PROGRAM: arguments.python_with_llama_factory}
+    return {program: python.absolute() for program, python in given.items() if python is not None}
+
+
+def check_pythons(arguments: argparse.Namespace) -> None:
+    """Raises SystemExit where another program's environment is missing."""
+    if arguments.ablation:
+        return
+    there = pythons_of(arguments)
+    if not there[TRL_PROGRAM].exists():
+        raise SystemExit(f"no {there[TRL_PROGRAM]}: `make bench` sets up TRL")
+    python = there.get(LLAMA_FACTORY_PROGRAM)
+    if python is not None and not python.exists():
+        raise SystemExit(f"--python-with-llama-factory: no {python}; docs/benchmarks.md says how to set up LLaMA-Factory")
+    if python is None and any(peer.startswith(LLAMA_FACTORY_PROGRAM) for peer in arguments.peers or ()):
+        raise SystemExit("LLaMA-Factory runs in an environment of its own: give --python-with-llama-factory its python")
 
 
 def results_file(arguments: argparse.Namespace) -> Path:
@@ -82,12 +118,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise SystemExit(
             f"the machine isn't idle: others take {load:.0%} of it; wait, or give --allow-busy and have the results marked"
         )
-    if not arguments.ablation and not arguments.python_with_trl.exists():
-        raise SystemExit(f"no {arguments.python_with_trl}: `make bench` sets up TRL")
+    check_pythons(arguments)
     choices = Choices(
         folder=arguments.folder.resolve(),
-        model=find_folder(arguments.model, arguments.folder.resolve(), arguments.python_with_trl),
-        python_with_trl=arguments.python_with_trl.absolute(),
+        model=find_folder(arguments.model, arguments.folder.resolve()),
+        pythons=pythons_of(arguments),
         data=arguments.data.resolve() if arguments.data else None,
         repeat=arguments.repeat or (2 if arguments.quick else 5),
         all_rounds=arguments.all_rounds,
@@ -125,6 +160,7 @@ def command_line(arguments: argparse.Namespace) -> str:
     words += ["--all-rounds"] if arguments.all_rounds else []
     words += ["--data", "DATA"] if arguments.data else []
     words += ["--model", "MODEL"] if arguments.model else []
+    words += ["--python-with-llama-factory", "PYTHON"] if arguments.python_with_llama_factory else []
     return " ".join(words)
 
 
@@ -165,6 +201,7 @@ def parser() -> argparse.ArgumentParser:
     runs.add_argument("--allow-busy", action="store_true", help="measure though the machine isn't idle")
     runs.add_argument("--folder", type=Path, default=ROOT / "build" / "speed", help="for runs and logs")
     runs.add_argument("--python-with-trl", type=Path, default=PYTHON_WITH_TRL)
+    runs.add_argument("--python-with-llama-factory", type=Path, help="compare with LLaMA-Factory, too, of this environment")
     runs.set_defaults(act=run)
     renders = commands.add_parser("render", help="make the table of the results")
     renders.add_argument("--write", action="store_true", help="put it into the page")

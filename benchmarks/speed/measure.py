@@ -22,13 +22,14 @@ NUM_REPEATED = 500  # chat rows of which `start` makes as many as it wants
 class Choices:
     """How works are measured.
 
-    folder: for everything that is written.  data: where rows come from, None for made-up ones.
+    folder: for everything that is written.  pythons: of the other programs' environments, by the programs' names.
+    data: where rows come from, None for made-up ones.
     repeat: rounds; all_rounds: every side runs in each of them.  start_rows: of the work `start`.  say: where progress goes.
     """
 
     folder: Path
     model: Path
-    python_with_trl: Path
+    pythons: Mapping[str, Path]
     data: Path | None
     repeat: int
     all_rounds: bool
@@ -69,7 +70,7 @@ def _sides(work: Work) -> dict[str, Side | None]:
 
 
 def _prove(work: Work, choices: Choices) -> dict[str, float]:
-    """How far apart the losses of each peer that is TRL are in float32; nothing for works that need no such proof."""
+    """How far apart the losses of each peer that isn't ours are in float32; nothing for works that need no such proof."""
     proof = work.proof
     peers = tuple(peer for peer in work.peers if peer.ours is None and peer.most_rounds is None)
     if proof is None or not peers:
@@ -80,8 +81,8 @@ def _prove(work: Work, choices: Choices) -> dict[str, float]:
 
 
 def _make_ready(work: Work, choices: Choices) -> Place:
-    """Rows on disk and, for TRL, as ids."""
-    place = Place(choices.folder / work.name, choices.model, choices.python_with_trl)
+    """Rows on disk and, for the others, as ids."""
+    place = Place(choices.folder / work.name, choices.model, choices.pythons)
     shutil.rmtree(place.folder, ignore_errors=True)
     rows_file = place.folder / "data" / "train.jsonl"
     write_rows(rows_file, take_rows(work.data, work.num_rows, choices.data))

@@ -8,10 +8,11 @@ from typing import Any
 
 from benchmarks.speed.machine import BUSY_SHARE
 from benchmarks.speed.ratios import Spread, ratios_of, speed_ratios, tokens_per_second, worst_difference
-from benchmarks.speed.works import FP32_TOLERANCE, OURS
+from benchmarks.speed.works import FP32_TOLERANCE, LLAMA_FACTORY_PROGRAM, OURS, TRL_PROGRAM
 
 BEGIN, END = "<!-- measured: written by `python -m benchmarks.speed render` -->", "<!-- end of what was measured -->"
 FEW_PAIRS, FEW_MARK, BUSY_MARK, LOSS_MARK, ROUNDED_MARK = 5, " (a)", " (b)", " (c)", " (d)"
+PROGRAM_SIDES = {TRL_PROGRAM: "TRL's side", LLAMA_FACTORY_PROGRAM: "LLaMA-Factory's side"}
 Entry = Mapping[str, Any]
 
 
@@ -30,11 +31,11 @@ def page_part(results: Mapping[str, Any]) -> str:
 
 
 def versions_line(works: Mapping[str, Entry]) -> str:
-    """Of both sides, as the last work had them."""
+    """Of all sides, as the last work had them."""
     sides: dict[str, str] = {}
     for entry in works.values():
         for name, run in entry["rounds"][-1].items():
-            kind = "TRL's side" if name.startswith("trl") else "ours"
+            kind = next((side for start, side in PROGRAM_SIDES.items() if name.startswith(start)), "ours")
             sides[kind] = ", ".join(f"{library} {number}" for library, number in sorted(run["versions"].items()))
     return " ".join(f"Versions, {kind}: {text}." for kind, text in sorted(sides.items()))
 

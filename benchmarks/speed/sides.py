@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.machine import Usage, run
-from benchmarks.speed.works import BLOCK_SIZE, OURS, Side, Work
+from benchmarks.speed.works import BLOCK_SIZE, LLAMA_FACTORY_PROGRAM, OURS, TRL_PROGRAM, Side, Work
 
 ROOT = Path(__file__).parents[2]
-THEIRS = Path(__file__).with_name("theirs.py")
+SCRIPTS = {TRL_PROGRAM: "theirs.py", LLAMA_FACTORY_PROGRAM: "llama_factory.py"}
 TASKS = {"default": "llm", "sft": "llm-sft", "dpo": "llm-dpo", "orpo": "llm-orpo", "reward": "llm-reward"}
 COLUMNS = {"chat": {"text_column": "messages"}, "text": {"text_column": "text"}}
 ROWS, STEPS, ADAPTER = "rows.json", "steps.json", "adapter"
@@ -29,12 +29,13 @@ class SideFailed(Exception):
 class Place:
     """Where a work is measured.
 
-    folder: of the work, with `data`.  model: the folder that both sides load.  python_with_trl: of TRL's environment.
+    folder: of the work, with `data`.  model: the folder that both sides load.
+    pythons: of the environments of the programs that we compare with, by their names.
     """
 
     folder: Path
     model: Path
-    python_with_trl: Path
+    pythons: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def read_ours(work: Work, folder: Path, usage: Usage, steps: Sequence[Mapping[st
 
 
 def run_theirs(work: Work, side: Side, place: Place) -> Measured:
-    """TRL, with what prepare.py wrote for it."""
+    """Another program, with what prepare.py wrote for it."""
     folder = place.folder / side.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -142,8 +143,9 @@ def run_theirs(work: Work, side: Side, place: Place) -> Measured:
     task_file.write_text(json.dumps(task_of(work, side, place, folder), indent=2), encoding="utf-8")
     log = place.folder / f"{side.name}.log"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "home"), **side.environment}
-    environment.pop("PYTHONPATH", None)
-    command = [str(place.python_with_trl), "-P", str(THEIRS), str(task_file)]
+    environment["PYTHONPATH"] = str(ROOT)  # in place of the user's
+    script = Path(__file__).with_name(SCRIPTS[side.program])
+    command = [str(place.pythons[side.program]), "-P", str(script), str(task_file)]
     usage = _check(run(command, folder, environment, log), log)
     return read_theirs(
         work, json.loads((folder / "result.json").read_text(encoding="utf-8")), usage, read_told(place.folder)["steps"]
@@ -151,10 +153,10 @@ def run_theirs(work: Work, side: Side, place: Place) -> Measured:
 
 
 def task_of(work: Work, side: Side, place: Place, folder: Path) -> dict[str, Any]:
-    """What theirs.py is to do."""
+    """What theirs.py or llama_factory.py is to do."""
     params = work.all_params()
     arguments: dict[str, Any] = {}
-    if side.packing:
+    if side.packing and side.program == TRL_PROGRAM:
         arguments |= {"packing": True, "packing_strategy": "bfd"}
     if work.trainer in ("dpo", "orpo"):
         arguments |= {"beta": params[f"{work.trainer}_beta"]}
@@ -179,7 +181,7 @@ def task_of(work: Work, side: Side, place: Place, folder: Path) -> dict[str, Any
 
 
 def read_theirs(work: Work, result: Mapping[str, Any], usage: Usage, steps: Sequence[Mapping[str, int]]) -> Measured:
-    """What theirs.py wrote.  With packing its steps are its own; otherwise they are ours."""
+    """What the other program's script wrote.  With packing its steps are its own; otherwise they are ours."""
     skipped, seconds, losses = work.warmup_steps, result["step_seconds"], result["losses"]
     tokens = result["block_tokens"] or [step["tokens"] for step in steps]
     targets = result["num_targets"]

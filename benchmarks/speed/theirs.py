@@ -6,9 +6,7 @@ alone (rows come as ids, so that both sides train on the same ones); what happen
 """
 
 import json
-import resource
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,11 @@ from typing import Any
 import torch
 from datasets import Dataset, load_dataset
 from peft import PeftConfig, load_peft_weights, set_peft_model_state_dict
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+from benchmarks.speed.clock import Clock
 
 
 class DPOOnIds(DPOTrainer):
@@ -54,34 +54,6 @@ ROWS_FOR = {
     "reward": lambda row: {"chosen_ids": row["chosen_input_ids"], "rejected_ids": row["rejected_input_ids"]},
     "orpo": lambda row: {**row, "prompt": "", "chosen": "", "rejected": ""},
 }
-
-
-class Clock(TrainerCallback):
-    """Times what lies between a step's begin and its end; reading and collating the batch come before it."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.losses: list[float] = []
-        self.start_cpu_seconds = 0.0
-        self._began = 0.0
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        if not self.seconds:
-            self.start_cpu_seconds = cpu_seconds()
-        self._began = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        self.seconds.append(time.perf_counter() - self._began)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-        if logs and "loss" in logs:
-            self.losses.append(float(logs["loss"]))
-
-
-def cpu_seconds() -> float:
-    """Of this process and its children so far."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def load(task: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from autotrain.backends.environment import speed_settings
 from autotrain.params import LLMTrainingParams
 
 OURS = "ours"
+TRL_PROGRAM, LLAMA_FACTORY_PROGRAM = "trl", "llama-factory"
 LEARNING_RATE = 1e-4
 BLOCK_SIZE = 1024
 PAIRS = ("dpo", "orpo", "reward")
@@ -21,13 +22,15 @@ FP32_TOLERANCE = 1e-4
 class Side:
     """Who trains, and how.
 
-    ours: parameters that differ from the work's, for a side that is ours; None for TRL.
+    ours: parameters that differ from the work's, for a side that is ours; None for the others, whose is the program.
     most_rounds: it runs in no more rounds than these, to save time.
-    environment: variables that are set.  onednn: float32 products through oneDNN.  packing: TRL's packing, blocks as a row.
+    environment: variables that are set.  onednn: float32 products through oneDNN.
+    packing: the program's own packing, blocks as a row.
     """
 
     name: str
     ours: Mapping[str, Any] | None = None
+    program: str = TRL_PROGRAM
     environment: Mapping[str, str] = field(default_factory=dict)
     onednn: bool = False
     packing: bool = False
@@ -46,6 +49,10 @@ ONEDNN = Side("trl-onednn", onednn=True, description="TRL, float32 products thro
 TUNED = Side("trl-tuned", **_COPIED, description="TRL with oneDNN, allocator and OpenMP set as ours are")
 PACKED = Side("trl-packed", packing=True, description="TRL with packing (bfd)")
 PACKED_TUNED = Side("trl-packed-tuned", packing=True, **_COPIED, description="TRL with packing, and set as ours is")
+LLAMA_FACTORY = Side("llama-factory", program=LLAMA_FACTORY_PROGRAM, description="LLaMA-Factory as it comes, rows padded")
+LLAMA_FACTORY_PACKED = Side(
+    "llama-factory-packed", program=LLAMA_FACTORY_PROGRAM, packing=True, description="LLaMA-Factory with neat_packing"
+)
 AGAIN = Side("ours-again", ours={}, description="ours once more, on rows that it has tokenized before")
 OUR_BF16 = Side("ours-bf16", ours={"quantization": None}, description="ours, the base in bf16")
 
@@ -129,8 +136,8 @@ ORPO = {**_WHOLE_PROMPTS, "orpo_beta": 0.1, "orpo_nll_on_prompt": True}
 
 # Steps are few because TRL takes seconds for each: all of it should end within three quarters of an hour.
 _WORKS = (
-    Work("sft-lora-bf16", "chat", "sft", (TRL, TUNED)),
-    Work("sft-lora-bf16-packed", "chat", "sft", (PACKED, PACKED_TUNED)),
+    Work("sft-lora-bf16", "chat", "sft", (TRL, TUNED, LLAMA_FACTORY)),
+    Work("sft-lora-bf16-packed", "chat", "sft", (PACKED, PACKED_TUNED, LLAMA_FACTORY_PACKED)),
     Work("sft-lora-fp32", "chat", "sft", (TRL, ONEDNN, TUNED), **_FP32),
     Work("sft-full-fp32", "chat", "sft", (TRL,), FULL, **_FP32),
     Work("dpo-lora-bf16-multiturn", "multiturn", "dpo", (TRL, TUNED), DPO, timed_steps=2),

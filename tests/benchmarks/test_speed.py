@@ -204,6 +204,12 @@ def test_the_page_part_holds_every_table_and_each_work_s_origin():
     assert "| `sft` | 2026-01-02 | abc | tiny |" in text
 
 
+def test_the_versions_of_each_program_are_its_own():
+    others = {"trl-packed": run_of(1, versions={"trl": "1"}), "llama-factory": run_of(1, versions={"llamafactory": "2"})}
+    line = report.versions_line({"sft": entry_of([{"ours": run_of(1), **others}])})
+    assert line == "Versions, LLaMA-Factory's side: llamafactory 2. Versions, TRL's side: trl 1. Versions, ours: torch 2."
+
+
 def test_only_what_lies_between_the_marks_is_replaced(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")

@@ -14,7 +14,7 @@ WORK = WORKS["dpo-lora-bf16-multiturn"]
 
 @pytest.fixture
 def place(tmp_path, tiny_model) -> Place:
-    place = Place(tmp_path / "work", tiny_model, tmp_path / "no-python")
+    place = Place(tmp_path / "work", tiny_model, {})
     write_rows(place.folder / "data" / "train.jsonl", _short_pairs())
     return place
 

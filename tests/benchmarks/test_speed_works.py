@@ -1,7 +1,8 @@
-"""The benchmark beside TRL: its rows, what it asks both sides to do, and how it reads what they left."""
+"""The benchmark beside others: its rows, what it asks all sides to do, and how it reads what they left."""
 
 import json
 import random
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import pytest
 
 from autotrain.config.load import load_config
 from autotrain.trainers.clm.names import FAST_PATHS
-from benchmarks.speed.__main__ import chosen_works, parser
+from benchmarks.speed.__main__ import check_pythons, chosen_works, command_line, parser
 from benchmarks.speed.machine import Usage
 from benchmarks.speed.rows import GENERATED, repeat_rows, take_rows
-from benchmarks.speed.sides import Place, read_ours, read_theirs, task_of, write_config
-from benchmarks.speed.works import LADDER, PACKED, TRL, WORKS, ablations
+from benchmarks.speed.sides import Place, SideFailed, read_ours, read_theirs, run_side, task_of, write_config
+from benchmarks.speed.works import LADDER, LLAMA_FACTORY, LLAMA_FACTORY_PACKED, PACKED, TRL, WORKS, Side, ablations
 
 # Rows
 
@@ -71,7 +72,7 @@ def test_repeated_rows_are_all_different():
 
 
 def place_of(folder: Path) -> Place:
-    return Place(folder, folder / "model", folder / "python")
+    return Place(folder, folder / "model", {})
 
 
 @pytest.mark.parametrize("name", WORKS)
@@ -82,19 +83,33 @@ def test_our_configs_are_ones_that_the_product_takes(name, tmp_path):
     assert (params.lora_r, params.lora_dropout, params.block_size) == (16, 0.0, 1024)
 
 
-@pytest.mark.parametrize("name", [name for name, work in WORKS.items() if TRL in work.peers])
-def test_theirs_gets_the_numbers_of_our_config(name, tmp_path):
+SIDES = [(name, side) for name, work in WORKS.items() for side in (TRL, LLAMA_FACTORY) if side in work.peers]
+
+
+@pytest.mark.parametrize(("name", "side"), SIDES, ids=[f"{name}-{side.name}" for name, side in SIDES])
+def test_theirs_gets_the_numbers_of_our_config(name, side, tmp_path):
     work = WORKS[name]
-    task, params = task_of(work, TRL, place_of(tmp_path), tmp_path), work.all_params()
+    task, params = task_of(work, side, place_of(tmp_path), tmp_path), work.all_params()
     assert task["learning_rate"] == params["lr"] > 0
     assert task["batch_size"] == params["batch_size"] * params["gradient_accumulation"]
     assert task["bf16"] == (params["mixed_precision"] == "bf16")
     assert (task["adapter"] is not None) == params["peft"]
 
 
-def test_against_packing_nothing_is_learned_so_that_sums_can_be_compared(tmp_path):
+@pytest.mark.parametrize("side", [PACKED, LLAMA_FACTORY_PACKED], ids=lambda side: side.name)
+def test_against_packing_nothing_is_learned_so_that_sums_can_be_compared(side, tmp_path):
     work = WORKS["sft-lora-bf16-packed"]
-    assert task_of(work, PACKED, place_of(tmp_path), tmp_path)["learning_rate"] == work.all_params()["lr"] == 0
+    task = task_of(work, side, place_of(tmp_path), tmp_path)
+    assert task["learning_rate"] == work.all_params()["lr"] == 0
+    assert task["packing"] and task["batch_size"] == 1  # a block at a time
+
+
+@pytest.mark.parametrize(("side", "module"), [(TRL, "trl"), (LLAMA_FACTORY, "llamafactory")], ids=["trl", "llama-factory"])
+def test_each_program_runs_its_own_script_in_its_own_environment(side: Side, module: str, tmp_path):
+    # Neither is in the environment of the tests: its script ends where it looks for it.
+    place = Place(tmp_path, tmp_path / "model", {side.program: Path(sys.executable)})
+    with pytest.raises(SideFailed, match=f"No module named '{module}'"):
+        run_side(WORKS["sft-lora-bf16"], side, place)
 
 
 def test_each_ablation_adds_one_path_to_those_before():
@@ -114,6 +129,35 @@ def test_all_works_are_measured_unless_some_are_named():
     assert [(work.name, work.timed_steps, [peer.name for peer in work.peers]) for work in only] == [
         ("sft-lora-fp32", 9, ["trl-onednn"])
     ]
+
+
+def names_of_peers(*words: str) -> list[list[str]]:
+    return [[peer.name for peer in work.peers] for work in chosen_works(asked("--only", *words))]
+
+
+def test_llama_factory_is_measured_where_its_environment_is_given():
+    works = ("sft-lora-bf16", "sft-lora-bf16-packed")
+    given = ("--python-with-llama-factory", "lf/bin/python")
+    assert names_of_peers(*works) == [["trl", "trl-tuned"], ["trl-packed", "trl-packed-tuned"]]
+    assert names_of_peers(*works, *given) == [
+        ["trl", "trl-tuned", "llama-factory"],
+        ["trl-packed", "trl-packed-tuned", "llama-factory-packed"],
+    ]
+    assert names_of_peers(works[0], "--peers", "llama-factory", *given) == [["llama-factory"]]
+    assert command_line(asked(*given)).endswith("--python-with-llama-factory PYTHON")  # no folder of this machine
+
+
+def test_an_environment_that_is_missing_is_named():
+    there = ("--python-with-trl", sys.executable)
+    check_pythons(asked(*there))
+    for words, message in (
+        (("--python-with-trl", "no/trl"), "no/trl: `make bench` sets up TRL"),
+        ((*there, "--python-with-llama-factory", "no/lf"), "no/lf; docs/benchmarks.md says how"),
+        ((*there, "--peers", "llama-factory-packed"), "give --python-with-llama-factory"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            check_pythons(asked(*words))
+    check_pythons(asked("--ablation", "--python-with-trl", "no/trl"))  # ours alone
 
 
 def test_a_quick_run_is_small():
