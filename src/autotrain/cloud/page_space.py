@@ -95,7 +95,7 @@ class PageSpace:
             ),
         ]
         uploads = [Upload(f"this version of AutoTrain, {len(files)} files", size_of(files))]
-        return Bill(self.backend, created, uploads, (SESSION_SECRET,), None, _UNTIL_PAUSED)
+        return Bill(self.backend, created, uploads, (SESSION_SECRET,), None, unbounded=_UNTIL_PAUSED)
 
 
 def _add_storage(api: "HfApi", repo_id: str) -> None:
