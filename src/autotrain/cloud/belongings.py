@@ -13,7 +13,7 @@ from autotrain.cloud.upload import SplitFile, data_repo, renamed, told_if_left, 
 from autotrain.errors import ConfigError, HubError, ModelError, RunFolderError
 from autotrain.hub import contents
 from autotrain.hub.client import explained
-from autotrain.hub.push import check_no_secret, commit_files
+from autotrain.hub.push import check_no_secret, commit_files, showing_progress
 from autotrain.hub.repo import MAIN
 from autotrain.hub.sizes import size_text
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -137,7 +137,7 @@ def _upload_model(api: "HfApi", repo_id: str, model: LocalModel) -> None:
                 f"the model {repo_id} is there already and is public: local models aren't shown to everyone; "
                 "make it private in its settings on the hub, or choose another project_name"
             )
-    with told_if_left(f"a place for {model.name}", repo_id, "model"):
+    with told_if_left(f"a place for {model.name}", repo_id, "model"), showing_progress():
         commit_files(
             api, repo_id, MAIN, list(model.files), contents.may_go, f"Upload {model.name.rstrip('/').rpartition('/')[2]}"
         )

@@ -10,7 +10,7 @@ from autotrain import log
 from autotrain.config.data_files import locate
 from autotrain.errors import ConfigError, HubError
 from autotrain.hub.client import explained, open_api
-from autotrain.hub.push import size_text
+from autotrain.hub.push import showing_progress, size_text
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def upload_data(api: "HfApi", repo_id: str, splits: Sequence[SplitFile], project
                 f"the data set {repo_id} is there already and is public: local data aren't shown to everyone; "
                 "make it private in its settings on the hub, or choose another project_name"
             )
-        with told_if_left("a place for the data", repo_id):
+        with told_if_left("a place for the data", repo_id), showing_progress():
             return _commit(api, repo_id, splits, [file.rfilename for file in there.siblings or ()], project)
 
 
