@@ -8,8 +8,8 @@ import pytest
 from hub_double import HubDouble
 
 from autotrain import log, runs
-from autotrain.cloud import belongings
 from autotrain.backends.base import Job
+from autotrain.cloud import belongings
 from autotrain.errors import HubError, UserError
 from autotrain.project import submit
 from autotrain.trainers.clm.params import LLMTrainingParams
