@@ -16,6 +16,7 @@ from autotrain.backends.base import Job, Outcome, find_backend
 from autotrain.cloud import follow, stream
 from autotrain.cloud.environment import read_handover
 from autotrain.cloud.hardware import JOB_FLAVORS
+from autotrain.cloud.live import ask
 from autotrain.cloud.report import FAILED, FINISHED, End, end_line
 from autotrain.errors import ConfigError, HubError, UserError
 from autotrain.params import LLMTrainingParams
@@ -106,6 +107,35 @@ def test_a_job_is_bound_and_saves_before_the_hub_ends_it(home: Path, hub: HubDou
 def test_resuming_is_handed_over(home: Path, hub: HubDouble):
     submit(job(resume=True), "jobs-t4-small")
     assert read_handover(started(hub).process_environment()).resume
+
+
+@pytest.mark.parametrize("stage", ["SCHEDULING", "RUNNING"])
+def test_a_second_job_for_the_same_model_is_refused_while_one_is_at_work(home: Path, hub: HubDouble, stage: str):
+    first = submit(job(), "jobs-t4-small")
+    started(hub).set_stage(stage)
+    with pytest.raises(HubError, match=rf"a Job of my-run is at work: .*/jobs/{first.job_id}; both would write to"):
+        submit(job(), "jobs-a10g-small")
+    assert len(hub.jobs) == 1
+    submit(job(project_name="other"), "jobs-t4-small")
+    assert len(hub.jobs) == 2
+
+
+def test_after_its_end_the_next_job_takes_its_place_and_its_number(home: Path, hub: HubDouble):
+    submit(job(), "jobs-t4-small")
+    (before,) = list_runs()
+    started(hub).set_stage("ERROR")
+    ask(before.entry)
+    outcome = submit(job(resume=True), "jobs-t4-small")
+    (after,) = list_runs()
+    assert after.entry.id == before.entry.id and after.stage != "failed"
+    assert after.entry.cloud is not None and after.entry.cloud.job_id == outcome.job_id
+
+
+def test_a_list_of_jobs_that_cant_be_had_is_no_obstacle(home: Path, hub: HubDouble):
+    hub.fail("GET", "/api/jobs/jo", 403)
+    with log.collect_notices() as notices:
+        submit(job(), "jobs-t4-small")
+    assert len(hub.jobs) == 1 and any("another Job of my-run is at work isn't known" in one for one in notices)
 
 
 def test_an_organisations_job_runs_and_pushes_there(home: Path, hub: HubDouble):

@@ -57,8 +57,8 @@ NAMES = (
 DEFAULT_MAX_HOURS = 24.0
 # What installing, loading, and pushing that has to be tried again may take on top of max_hours, before the hub ends the Job.
 AROUND_TRAINING_SECONDS = 7200
-# The label that tells which start a Job belongs to.
-_LABEL = "autotrain-run"
+# The labels that tell which start a Job belongs to, and which project.
+_LABEL, _PROJECT_LABEL = "autotrain-run", "autotrain-project"
 _PACKAGE, _PACKAGE_REVISION = "AUTOTRAIN_PACKAGE", "AUTOTRAIN_PACKAGE_REVISION"
 _QUIET = {"PYTHONUNBUFFERED": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_QUIET": "1"}
 # Fetches this package from the user's own repository with the token of the environment, and lets it do the rest.
@@ -167,6 +167,7 @@ class _Work:
         if refusal:
             raise HubError(f"backend {self.backend}: {refusal}")
         check_hub(params, token)
+        _check_alone(api, username, project)
         try_data(Job(params), self.belongings.splits)
         job_id = self._launch(api, token, params)
         url = f"{api.endpoint}/jobs/{job_id}"
@@ -202,12 +203,30 @@ class _Work:
                     flavor=hardware_of(self.backend).name,
                     timeout=self.timeout_seconds,
                     name=f"autotrain-{handover.params.project_name}",
-                    labels=label,
+                    labels={**label, _PROJECT_LABEL: handover.params.project_name},
                     namespace=username,
                 )
         except HubError as problem:
             started = _started_all_the_same(api, username, label, problem)
         return f"{started.owner.name}/{started.id}"
+
+
+def _check_alone(api: "HfApi", username: str, project: str) -> None:
+    """Raise HubError where a Job of this project is at work: both would write to one model and its checkpoints."""
+    from huggingface_hub import JobStage
+
+    try:
+        with explained("the list of Jobs"):
+            jobs = list(api.list_jobs(labels={_PROJECT_LABEL: project}, namespace=username))
+    except HubError as problem:
+        log.notice(f"{problem}; whether another Job of {project} is at work isn't known")
+        return
+    at_work = [job for job in jobs if job.status.stage in (JobStage.SCHEDULING, JobStage.RUNNING)]
+    if at_work:
+        raise HubError(
+            f"a Job of {project} is at work: {api.endpoint}/jobs/{username}/{at_work[0].id}; both would write to the model "
+            f"{username}/{project}: stop it first (autotrain runs stop, or on its page), or choose another project_name"
+        )
 
 
 def _started_all_the_same(api: "HfApi", username: str, label: dict[str, str], problem: HubError) -> "JobInfo":
