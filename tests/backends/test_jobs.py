@@ -182,7 +182,7 @@ def test_a_job_that_dies_without_a_word_is_a_failure(home: Path, hub: HubDouble)
     player = ends(hub, stage="ERROR", end=None)
     outcome = submit(job(detach=False), "jobs-t4-small")
     player.join()
-    assert outcome.exit_code == 1 and outcome.reason
+    assert outcome.exit_code == 1 and "it ended without a word; its log may say why; see http" in outcome.reason
 
 
 def test_a_dry_run_says_what_is_made_and_paid_and_asks_nobody(home: Path, hub: HubDouble):
@@ -244,6 +244,13 @@ def test_where_it_isnt_known_whether_a_job_was_started_it_says_where_to_look(hom
     hub.fail("GET", "/api/jobs/jo", 500, times=None)
     with pytest.raises(HubError, match=r"whether a Job was started all the same isn't known: look at .*/jobs/jo"):
         submit(job(), "jobs-t4-small")
+
+
+@pytest.mark.parametrize("name", ["a--b", "l\u00e4ufer"])
+def test_a_name_that_the_hub_doesnt_take_is_refused_by_the_config_alone(home: Path, hub: HubDouble, name: str):
+    with pytest.raises(HubError, match=f"project_name: the model would be USER/{name} on the hub: "):
+        find_backend("jobs-t4-small").plan(job(project_name=name))
+    assert hub.requests == []
 
 
 def model_here(folder: Path) -> Path:

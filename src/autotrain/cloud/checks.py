@@ -7,7 +7,7 @@ from autotrain.cloud.belongings import Belongings, local_models
 from autotrain.cloud.hardware import hardware_of, several_gpus_note
 from autotrain.cloud.upload import local_splits
 from autotrain.errors import ConfigError, HubError
-from autotrain.hub.client import account, acting_with, how_to_log_in, open_api, token_of
+from autotrain.hub.client import account, acting_with, explained, how_to_log_in, open_api, token_of
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ def check_config(params: LLMTrainingParams, backend: str) -> Belongings:
 
     Raises ConfigError, DataError, ModelError or RunFolderError.
     """
+    from huggingface_hub.utils import validate_repo_id
+
     hardware_of(backend)
+    with explained(f"project_name: the model would be USER/{params.project_name} on the hub"):
+        validate_repo_id(f"USER/{params.project_name}")
     if params.is_explicit("push_to_hub") and not params.push_to_hub:
         raise ConfigError(
             f"push_to_hub: false with backend {backend}: the machine's disk is lost at the end, and the model with it; "
