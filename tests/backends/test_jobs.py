@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from hub_double import HubDouble
 
+from autotrain import log
 from autotrain.api.remote import GRACE_SECONDS, PUSH_AGAIN_SECONDS
 from autotrain.backends import jobs
 from autotrain.backends.base import Job, Outcome, find_backend
 from autotrain.cloud import follow, stream
 from autotrain.cloud.environment import read_handover
 from autotrain.cloud.hardware import JOB_FLAVORS
+from autotrain.cloud.live import ask
 from autotrain.cloud.report import FAILED, FINISHED, End, end_line
 from autotrain.errors import ConfigError, HubError, UserError
 from autotrain.params import LLMTrainingParams
@@ -107,6 +109,35 @@ def test_resuming_is_handed_over(home: Path, hub: HubDouble):
     assert read_handover(started(hub).process_environment()).resume
 
 
+@pytest.mark.parametrize("stage", ["SCHEDULING", "RUNNING"])
+def test_a_second_job_for_the_same_model_is_refused_while_one_is_at_work(home: Path, hub: HubDouble, stage: str):
+    first = submit(job(), "jobs-t4-small")
+    started(hub).set_stage(stage)
+    with pytest.raises(HubError, match=rf"a Job of my-run is at work: .*/jobs/{first.job_id}; both would write to"):
+        submit(job(), "jobs-a10g-small")
+    assert len(hub.jobs) == 1
+    submit(job(project_name="other"), "jobs-t4-small")
+    assert len(hub.jobs) == 2
+
+
+def test_after_its_end_the_next_job_takes_its_place_and_its_number(home: Path, hub: HubDouble):
+    submit(job(), "jobs-t4-small")
+    (before,) = list_runs()
+    started(hub).set_stage("ERROR")
+    ask(before.entry)
+    outcome = submit(job(resume=True), "jobs-t4-small")
+    (after,) = list_runs()
+    assert after.entry.id == before.entry.id and after.stage != "failed"
+    assert after.entry.cloud is not None and after.entry.cloud.job_id == outcome.job_id
+
+
+def test_a_list_of_jobs_that_cant_be_had_is_no_obstacle(home: Path, hub: HubDouble):
+    hub.fail("GET", "/api/jobs/jo", 403)
+    with log.collect_notices() as notices:
+        submit(job(), "jobs-t4-small")
+    assert len(hub.jobs) == 1 and any("another Job of my-run is at work isn't known" in one for one in notices)
+
+
 def test_an_organisations_job_runs_and_pushes_there(home: Path, hub: HubDouble):
     submit(job(username="acme"), "jobs-t4-small")
     one = started(hub)
@@ -151,7 +182,7 @@ def test_a_job_that_dies_without_a_word_is_a_failure(home: Path, hub: HubDouble)
     player = ends(hub, stage="ERROR", end=None)
     outcome = submit(job(detach=False), "jobs-t4-small")
     player.join()
-    assert outcome.exit_code == 1 and outcome.reason
+    assert outcome.exit_code == 1 and "it ended without a word; its log may say why; see http" in outcome.reason
 
 
 def test_a_dry_run_says_what_is_made_and_paid_and_asks_nobody(home: Path, hub: HubDouble):
@@ -215,11 +246,88 @@ def test_where_it_isnt_known_whether_a_job_was_started_it_says_where_to_look(hom
         submit(job(), "jobs-t4-small")
 
 
-def test_a_base_model_on_this_machine_is_refused_by_the_config_alone(home: Path, hub: HubDouble):
-    (home / "base").mkdir()
-    with pytest.raises(ConfigError, match="lies on this machine"):
+@pytest.mark.parametrize("name", ["a--b", "l\u00e4ufer"])
+def test_a_name_that_the_hub_doesnt_take_is_refused_by_the_config_alone(home: Path, hub: HubDouble, name: str):
+    with pytest.raises(HubError, match=f"project_name: the model would be USER/{name} on the hub: "):
+        find_backend("jobs-t4-small").plan(job(project_name=name))
+    assert hub.requests == []
+
+
+def model_here(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "model.safetensors").write_bytes(b"all my weights")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    (folder / "training_params.json").write_text('{"data_path": "a place of mine"}')
+    (folder / "diary.txt").write_text("a note beside the model")
+    return folder
+
+
+def test_models_on_this_machine_go_to_private_repositories_with_what_training_needs(home: Path, hub: HubDouble):
+    model_here(home / "base"), model_here(home / "ref")
+    submit(job(model="./base", model_ref="ref", trainer="dpo"), "jobs-t4-small")
+    params = read_handover(started(hub).process_environment()).params
+    assert (params.model, params.model_ref) == ("jo/autotrain-base-my-run", "jo/autotrain-reference-my-run")
+    for name in (params.model, params.model_ref):
+        assert hub.repositories["model", name].private
+        assert set(hub.files("model", name)) - {".gitattributes"} == {"config.json", "model.safetensors", "README.md"}
+    assert started(hub).secrets["MODEL"] == "jo/autotrain-base-my-run"
+    assert hub.places_with("a note beside") == [] and hub.places_with("a place of mine") == []
+
+
+def test_a_dry_run_names_the_model_that_would_be_uploaded_and_asks_nobody(home: Path, hub: HubDouble):
+    model_here(home / "base")
+    text = find_backend("jobs-t4-small").plan(job(model="./base", username="jo")).text
+    assert "model jo/autotrain-base-my-run: private, with your model ./base" in text
+    assert "./base, 3 files -> model jo/autotrain-base-my-run (" in text and hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("config.json", "no config.json and no GGUF"), ("model.safetensors", "no whole model in safetensors")],
+)
+def test_a_folder_that_is_no_model_is_refused_by_the_config_alone(home: Path, hub: HubDouble, missing: str, said: str):
+    (model_here(home / "base") / missing).unlink()
+    with pytest.raises(UserError, match=said):
         submit(job(model="./base"), "jobs-t4-small")
     assert hub.requests == []
+
+
+def test_a_public_model_of_that_name_gets_no_local_weights(home: Path, hub: HubDouble):
+    model_here(home / "base")
+    hub.add_repo("model", "jo/autotrain-base-my-run", {"README.md": ""}, private=False)
+    with pytest.raises(HubError, match="is public: local models aren't shown"):
+        submit(job(model="base"), "jobs-t4-small")
+    assert not hub.jobs and hub.places_with("all my weights") == []
+
+
+def test_a_model_that_holds_the_token_is_not_uploaded(home: Path, hub: HubDouble):
+    (model_here(home / "base") / "tokenizer_config.json").write_text(json.dumps({"chat_template": TOKEN}))
+    with pytest.raises(HubError, match=r"tokenizer_config.json holds your (hub token|HF_TOKEN)"):
+        submit(job(model="base"), "jobs-t4-small")
+    assert hub.places_with(TOKEN) == [] and not hub.jobs
+
+
+@pytest.mark.parametrize(
+    ("path", "left"),
+    [
+        ("/api/jobs/jo$", ["autotrain-data-my-run", "autotrain-base-my-run", "autotrain-package"]),
+        ("/api/datasets/jo/autotrain-package/commit", ["autotrain-data-my-run", "autotrain-base-my-run"]),
+        ("/api/models/jo/autotrain-base-my-run/commit", ["autotrain-data-my-run", "autotrain-base-my-run"]),
+        ("/api/datasets/jo/autotrain-data-my-run/commit", ["autotrain-data-my-run"]),
+    ],
+)
+def test_what_a_refused_job_leaves_on_the_hub_is_named_with_the_command_that_deletes_it(
+    home: Path, hub: HubDouble, path: str, left: list[str]
+):
+    model_here(home / "base")
+    hub.fail("POST", path, 402, times=None)
+    with log.collect_notices() as notices, pytest.raises(HubError, match="settings/billing"):
+        submit(job(model="base"), "jobs-t4-small")
+    for name in left:
+        (kind,) = [kind for kind, one in hub.repositories if one == f"jo/{name}"]
+        assert any(f"hf repos delete jo/{name} --type {kind}" in notice for notice in notices)
+    assert sum("hf repos delete" in notice for notice in notices) == len(left)
 
 
 def test_a_machine_that_isnt_there_is_named_with_the_nearest():

@@ -168,7 +168,7 @@ def test_a_detached_run_is_in_the_list_of_runs(here: Path, hub: HubDouble, capsy
 
 def test_nothing_is_done_without_agreement(here: Path, hub: HubDouble, capsys: pytest.CaptureFixture[str]):
     assert submit(Job(params()), BACKEND, agrees=lambda: False).exit_code == 0
-    assert {one.method for one in hub.requests} <= {"GET"} and SPACE not in hub.spaces
+    assert {one.method for one in hub.requests} <= {"GET", "HEAD"} and SPACE not in hub.spaces
     assert "0.40 USD per hour" in capsys.readouterr().err
 
 
@@ -186,6 +186,19 @@ def test_planning_asks_nobody_and_says_all(here: Path, hub: HubDouble):
         "as of 20",
     ):
         assert part in text, text
+
+
+def test_a_model_on_this_machine_arrives_first(here: Path, hub: HubDouble):
+    (here / "base").mkdir()
+    (here / "base" / "config.json").write_text("{}")
+    (here / "base" / "model.safetensors").write_bytes(b"all my weights")
+    submit(Job(params(model="base"), detach=True), BACKEND)
+    space = hub.spaces[SPACE]
+    assert (
+        space.secrets["MODEL"] == "nils/autotrain-base-run" and hub.repositories["model", "nils/autotrain-base-run"].private
+    )
+    writes = [one.path for one in hub.requests if one.method == "POST" and "/commit/" in one.path]
+    assert [path.split("/")[4] for path in writes] == ["autotrain-data-run", "autotrain-base-run", "autotrain-run"]
 
 
 def test_a_space_at_rest_is_used_again(here: Path, hub: HubDouble, machine: Callable[[End], None]):
@@ -246,8 +259,8 @@ def test_a_hub_that_stumbles_leaves_nothing_half_made(here: Path, hub: HubDouble
 
 
 REFUSED = [
-    ({"model": "./my-model"}, {}, ConfigError, "base_model: ./my-model lies on this machine"),
-    ({"model_ref": "./ref"}, {}, ConfigError, "model_ref: ./ref lies on this machine"),
+    ({"model": "./my-model"}, {}, ModelError, "base_model: no folder ./my-model"),
+    ({"model_ref": "./ref"}, {}, ModelError, "model_ref: no folder ./ref"),
     ({"chat_template": "my/template.jinja"}, {}, ConfigError, "chat_template: the file my/template.jinja lies on this"),
     ({"data_path": "rows/nosuch.jsonl"}, {}, UserError, "no file or folder"),
     ({"model": "org/nosuch"}, {}, ModelError, "org/nosuch"),

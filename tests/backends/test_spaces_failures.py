@@ -8,8 +8,8 @@ import pytest
 from hub_double import HubDouble
 
 from autotrain import log, runs
-from autotrain.backends import spaces
 from autotrain.backends.base import Job
+from autotrain.cloud import belongings
 from autotrain.errors import HubError, UserError
 from autotrain.project import submit
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -102,7 +102,7 @@ def test_ctrl_c_while_data_are_uploaded_leaves_no_space(
     def interrupt(*_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(spaces, "upload_data", interrupt)
+    monkeypatch.setattr(belongings, "upload_data", interrupt)
     with pytest.raises(KeyboardInterrupt):
         start()
     assert SPACE not in hub.spaces and "is deleted again; nothing runs there" in capsys.readouterr().err

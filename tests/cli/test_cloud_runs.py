@@ -155,7 +155,7 @@ def test_following_a_job_that_isnt_there_says_so(cli: Cli, hub: HubDouble, job: 
 def test_rm_of_a_job_has_nothing_to_delete_there(cli: Cli, hub: HubDouble, job: str):
     hub.jobs["ada", job].set_stage("COMPLETED")
     code, _, err = cli("runs", "rm", "1", "--remote", "--yes")
-    assert code == 2 and "leaves nothing but its log" in err
+    assert code == 2 and "leaves nothing but its log" in err and "named autotrain-...: hf repos delete" in err
     assert cli("runs", "rm", "1")[0] == 0 and list_runs() == []
 
 

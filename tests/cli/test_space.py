@@ -82,16 +82,20 @@ def test_another_space_of_that_name_is_left_alone(nils: HubDouble, stage: str, c
     assert nils.buckets == {}
 
 
-def test_a_page_that_cant_be_filled_leaves_no_space(nils: HubDouble):
+def test_a_page_that_cant_be_filled_leaves_no_space(nils: HubDouble, capsys: pytest.CaptureFixture[str]):
     nils.fail("POST", f"/api/spaces/{SPACE}/commit", status=403, times=None)
     assert main(["space", "create", "my-autotrain"]) == 2
     assert SPACE not in nils.spaces
+    (bucket,) = nils.buckets
+    assert f"hf buckets delete {bucket}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["a/b/c"], "'a/b/c' must be NAME or OWNER/NAME"),
+        (["a page"], "space create: Repo id must use alphanumeric chars"),
+        (["a--b", "--dry-run"], "space create: Cannot have -- or .. in repo_id: 'a--b'"),
         (["other/page"], "who is not in other"),
         (["page", "--hardware", "t4-smal"], "did you mean t4-small?"),
         (["page", "--hardware", "h200"], "--hardware: no Space's hardware 'h200'"),

@@ -175,10 +175,11 @@ def test_a_space_trains_pushes_and_pauses_by_the_start_command_of_its_image(
     no_secret_got_anywhere(hub, machine)
 
 
-def test_a_job_stops_at_max_hours_and_another_goes_on_from_its_checkpoint(
+def test_a_job_with_a_base_model_of_this_machine_stops_at_max_hours_and_another_goes_on_from_its_checkpoint(
     home: Callable[..., Job], hub: HubDouble, machine_python: Path, tiny_model: Path, tmp_path: Path
 ):
-    submit(home(max_hours=1e-6), "jobs-cpu-basic")
+    local_base = {"model": str(tiny_model)}
+    submit(home(max_hours=1e-6, **local_base), "jobs-cpu-basic")
     (first,) = hub.jobs.values()
     machine = Machine(tmp_path / "first", machine_python, first.process_environment())
     end = machine.run(first.command)
@@ -186,12 +187,15 @@ def test_a_job_stops_at_max_hours_and_another_goes_on_from_its_checkpoint(
     assert "after step 1 of 12" in end.reason
     no_secret_got_anywhere(hub, machine)
 
-    submit(home(max_hours=1.0, resume=True), "jobs-cpu-basic")
+    first.set_stage("COMPLETED")
+    submit(home(max_hours=1.0, resume=True, **local_base), "jobs-cpu-basic")
     second = next(job for job in hub.jobs.values() if job is not first)
     machine = Machine(tmp_path / "second", machine_python, second.process_environment())
     assert machine.run(second.command) == End(FINISHED, 0, url=f"{hub.url}/{MODEL}")
     rows = [json.loads(line) for line in hub.files("model", MODEL)["metrics.jsonl"].splitlines()]
     assert [row["step"] for row in rows if "loss" in row] == list(range(1, 13))
+    adapter = json.loads(hub.files("model", MODEL)["adapter_config.json"])
+    assert adapter["base_model_name_or_path"] == "jo/autotrain-base-my-run"
     assert "step 2/12" in machine.log.read_text() and "step 1/12" not in machine.log.read_text()
     the_pushed_adapter_loads(hub, tiny_model, tmp_path / "pulled")
     no_secret_got_anywhere(hub, machine)

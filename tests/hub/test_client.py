@@ -75,6 +75,20 @@ def test_each_failure_of_the_hub_is_one_sentence_with_what_to_do(hub, hurried, s
     assert "\n" not in str(raised.value) and "Traceback" not in str(raised.value)
 
 
+def test_an_answer_that_lacks_what_the_client_reads_is_no_fault_of_ours(hub, hurried):
+    hub.add_user("ann", token="hf_ann")
+    hub.fail("POST", "/api/repos/create", 409)  # without the address of what is there already
+    with pytest.raises(HubError, match="making it: the hub's answer can't be understood"), explained("making it"):
+        open_api("hf_ann").create_repo("ann/it", exist_ok=True)
+
+
+def test_a_full_account_is_told_where_room_is_made(hub, hurried):
+    hub.add_user("ann", token="hf_ann")
+    hub.fail("POST", "/api/repos/create", 403, message="Private storage quota exceeded")
+    with pytest.raises(HubError, match=r"no room for it .*https://huggingface.co/settings/storage"), explained("making it"):
+        open_api("hf_ann").create_repo("ann/it")
+
+
 def test_a_gated_repository_says_where_to_accept_its_terms(hub):
     hub.add_repo("model", "meta/llama", files={"config.json": "{}"}, gated=True)
     hub.add_user("ann", token="hf_ann")

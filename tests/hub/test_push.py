@@ -1,10 +1,12 @@
 """A result reaches the hub in one commit, or not at all and nothing is lost."""
 
+import io
 import json
 
 import pytest
 
 from autotrain.errors import HubError, RunFolderError
+from autotrain.hub.client import open_api
 from autotrain.hub.push import last_push, push_run
 from autotrain.hub.repo import Target
 from autotrain.run_folder import claim
@@ -20,6 +22,21 @@ def test_a_push_is_one_commit_and_is_noted_in_the_folder(ann, folder):
     assert ann.repositories["model", "ann/my-run"].private
     assert pushed.url == f"{ann.url}/ann/my-run" and last_push(folder) == pushed
     assert pushed.commit == ann.repositories["model", "ann/my-run"].branches["main"]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_sees_how_far_large_files_are_and_a_log_stays_quiet(ann, folder, monkeypatch, is_terminal: bool):
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setattr("sys.stderr", screen)
+    push_run(folder, TARGET, TOKEN)
+    assert ("adapter_model.safetensors: 100%" in screen.getvalue()) == is_terminal
+    ann.add_repo("model", "ann/other")
+    before = screen.getvalue()
+    open_api(TOKEN).upload_file(
+        path_or_fileobj=folder / "adapter_model.safetensors", path_in_repo="x.bin", repo_id="ann/other"
+    )
+    assert screen.getvalue() == before  # such as a checkpoint in the background: no bar across the training's own line
 
 
 def test_the_token_gets_into_no_file_or_request(ann, folder):

@@ -1,22 +1,23 @@
 """Hugging Face Spaces: a private docker Space for a run, which pushes the model and pauses itself at the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan
 from autotrain.backends.trial import try_data
-from autotrain.cloud.bill import Bill, Upload, uploads_of
+from autotrain.cloud.belongings import Belongings, brought
+from autotrain.cloud.bill import Bill, Upload
 from autotrain.cloud.bundle import extras_for, size_of
 from autotrain.cloud.checks import check_config, check_hub, open_account
 from autotrain.cloud.environment import Handover, for_the_cloud, new_run_id, secrets_of, variables_of
 from autotrain.cloud.follow import commands_for, follow
 from autotrain.cloud.hardware import hardware_of, live_price
+from autotrain.cloud.hours import Hours, hours_by_hub, hours_here
 from autotrain.cloud.image import START_API, space_files
 from autotrain.cloud.space import SpaceRequest, add_variables, claimed_space, fill_space
 from autotrain.cloud.space_service import SpaceService
-from autotrain.cloud.upload import SplitFile, data_repo, renamed, upload_data
 from autotrain.hub.client import explained
 from autotrain.runs import register_cloud
 from autotrain.trainers.clm.params import LLMTrainingParams
@@ -59,8 +60,8 @@ class SpacesBackend:
     name: str
 
     def plan(self, job: Job) -> Plan:
-        splits = check_config(job.params, self.name)
-        work = _Work(job, self.name, splits, _files(job.params, self.name))
+        belongings = check_config(job.params, self.name)
+        work = _Work(job, self.name, belongings, _files(job.params, self.name))
         return Plan(work.bill(job.params.username or "USER").text(), work.start, work.confirmation)
 
 
@@ -76,38 +77,48 @@ def _files(params: LLMTrainingParams, backend: str) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class _Work:
-    """A planned run.  splits: local data to upload.  files: what the Space holds."""
+    """A planned run.  belongings: what it needs of this machine.  files: what the Space holds."""
 
     job: Job
     backend: str
-    splits: Sequence[SplitFile]
+    belongings: Belongings
     files: Mapping[str, bytes]
 
-    def bill(self, username: str) -> Bill:
+    def bill(self, username: str, hours: Hours | None = None) -> Bill:
+        """hours: None for what is known here."""
         params = self.job.params
-        data, target = data_repo(username, params.project_name), f"{username}/{params.project_name}"
+        hours = hours or hours_here(params, hardware_of(self.backend), self.belongings.splits)
+        target = f"{username}/{params.project_name}"
         created = [
             f"Space {space_id(username, params.project_name)}: private, docker, hardware {hardware_of(self.backend).name}; "
             "paused at the end, also on failure",
-            *([f"data set {data}: private, with your data files"] if self.splits else []),
+            *self.belongings.made(username, params.project_name),
             f"model {target}: {'private' if params.hub_private else 'public'}, with the result (updated if it is there)",
         ]
         program = Upload(f"this version of AutoTrain, {len(self.files)} files", size_of(self.files))
         names = tuple(secrets_of(Handover(params, ""), ""))
-        return Bill(self.backend, created, [*uploads_of(self.splits, data), program], names, params.max_hours)
+        return Bill(
+            self.backend,
+            created,
+            [*self.belongings.uploads(username, params.project_name), program],
+            names,
+            params.max_hours,
+            hours,
+        )
 
     def confirmation(self) -> str:
         """The bill with the hub's price of this moment.  Raises HubError."""
         api, _, params = open_account(self.job.params)
         with explained("the hub's prices"):
             price = live_price(api, self.backend)
-        return self.bill(params.username or "").text(price, is_live=True)
+        hours = hours_by_hub(api, params, hardware_of(self.backend), self.belongings.splits)
+        return self.bill(params.username or "", hours).text(price, is_live=True)
 
     def start(self) -> Outcome:
         """Make the Space, upload data and program, and follow the run.  Raises UserErrors before anything is billed."""
         api, token, params = open_account(self.job.params)
         check_hub(params, token)
-        try_data(Job(params), self.splits)
+        try_data(Job(params), self.belongings.splits)
         job_id = space_id(params.username or "", params.project_name)
         self._launch(api, token, params, job_id)
         url = f"{api.endpoint}/spaces/{job_id}"
@@ -123,16 +134,14 @@ class _Work:
 
     def _launch(self, api: "HfApi", token: str, params: LLMTrainingParams, job_id: str) -> None:
         """The Space first, still without a program: where it can't be had, nothing is uploaded.  Raises HubError."""
-        username, project = params.username or "", params.project_name
-        data_path = data_repo(username, project) if self.splits else params.data_path
-        local = renamed(params, self.splits) if self.splits else params
+        username = params.username or ""
+        local = self.belongings.elsewhere(params, username)
         handover = Handover(
-            for_the_cloud(local, username, data_path, params.max_hours), new_run_id(), resume=self.job.resume
+            for_the_cloud(local, username, local.data_path, params.max_hours), new_run_id(), resume=self.job.resume
         )
         secrets = secrets_of(handover, token)
         request = SpaceRequest(job_id, hardware_of(self.backend).name, secrets, variables_of(handover), mark="PARAMS")
-        with claimed_space(api, request) as is_new:
-            if self.splits:
-                revision = upload_data(api, data_path, self.splits, project)
+        with claimed_space(api, request) as is_new, brought(api, params, self.belongings, token) as revision:
+            if revision:
                 add_variables(api, job_id, variables_of(replace(handover, data_revision=revision)))
             fill_space(api, job_id, self.files, is_new=is_new)

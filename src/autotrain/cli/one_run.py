@@ -101,7 +101,10 @@ def remove(args: argparse.Namespace) -> int:
     if args.remote and not entry.cloud:
         raise ConfigError(f"--remote: {entry.name} ran on this machine; --folder deletes its folder")
     if args.remote and entry.backend.startswith("jobs-"):
-        raise ConfigError(f"--remote: {entry.name} was a Job, which leaves nothing but its log; leave --remote out")
+        raise ConfigError(
+            f"--remote: {entry.name} was a Job, which leaves nothing but its log; leave --remote out "
+            "(copies of data and models that it was given are repositories of yours, named autotrain-...: hf repos delete)"
+        )
     if _now(entry).is_live:
         raise RunFolderError(f"{entry.name} is running; stop it first: autotrain runs stop {entry.id}")
     if (args.folder or args.remote) and not _delete(entry, args.yes):

@@ -30,9 +30,12 @@ def run(args: argparse.Namespace) -> int:
     if args.action is None:
         args.print_actions()
         return 1
+    from huggingface_hub.utils import validate_repo_id
+
     from autotrain.cloud.hardware import SPACE_FLAVORS, SPACES
     from autotrain.cloud.page_space import PageSpace
     from autotrain.config.names import nearest_machine
+    from autotrain.hub.client import explained
 
     hardware = args.hardware.removeprefix(SPACES)
     if hardware not in SPACE_FLAVORS:
@@ -41,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--hardware: no Space's hardware '{args.hardware}'; {hint}")
     if args.name.count("/") > 1:
         raise ConfigError(f"space create: '{args.name}' must be NAME or OWNER/NAME")
+    with explained("space create"):
+        validate_repo_id(args.name)
     space = PageSpace(args.name, f"{SPACES}{hardware}", stores=not args.no_storage)
     if args.dry_run:
         sys.stdout.write(f"{space.bill()}\n")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autotrain.cloud.hardware import PRICES_DATE, hardware_of, hourly_price, is_space
-from autotrain.cloud.upload import SplitFile
+from autotrain.cloud.hours import Hours
 from autotrain.hub.sizes import size_text
 
 
@@ -18,17 +18,18 @@ class Upload:
 
 @dataclass(frozen=True)
 class Bill:
-    """created: what is made, a line each.  hours: the bound that max_hours gives, None for none.
+    """created: what is made, a line each.  max_hours: the bound of the training, None for none.
 
-    unbounded: what to say of the time if there is no bound.
+    hours: how long it takes, None for what ends when its owner ends it.  unbounded: what is said then instead.
     """
 
     backend: str
     created: Sequence[str]
     uploads: Sequence[Upload]
     secrets: Sequence[str]
-    hours: float | None
-    unbounded: str = "hours unknown, as they depend on how fast this machine trains this model: max_hours would bound them"
+    max_hours: float | None
+    hours: Hours | None = None
+    unbounded: str = ""
 
     def text(self, price: float | None = None, *, is_live: bool = False) -> str:
         """All of it, with `price` in USD per hour if `is_live`, else with the price of the dated table."""
@@ -37,7 +38,7 @@ class Bill:
         lines += [f"  {one.what} ({size_text(one.num_bytes)})" for one in self.uploads]
         lines += [f"would hand over as secrets: {', '.join(self.secrets)}"]
         said = "as the hub says now" if is_live else f"as of {PRICES_DATE}; at the start the hub is asked"
-        return "\n".join([*lines, f"would be billed: {self.cost(price)} ({said})"])
+        return "\n".join([*lines, f"would be billed: {self.cost(price)} ({said})", *self._duration(price)])
 
     def cost(self, price: float | None) -> str:
         """What `price`, USD per hour or None if unknown, comes to."""
@@ -48,15 +49,31 @@ class Bill:
             return f"{what} at an unknown price, {when}"
         if price == 0:
             return f"{what} costs nothing per hour, but docker Spaces on it need a paid plan of the hub"
-        if self.hours is None:
-            return f"{what} at {price:.2f} USD per hour {when}; {self.unbounded}"
-        bound = price * self.hours
+        rate = f"{what} at {price:.2f} USD per hour {when}"
+        if self.max_hours is None:
+            return f"{rate}; {self.unbounded or 'max_hours would bound it'}"
+        bound = price * self.max_hours
         return (
-            f"{what} at {price:.2f} USD per hour {when}; training stops after {self.hours:g} hours (max_hours), "
-            f"{bound:.2f} USD, to which starting, loading and uploading come"
+            f"{rate}; training stops after {self.max_hours:g} hours (max_hours), {bound:.2f} USD, to which starting, "
+            "loading and uploading come"
         )
 
+    def _duration(self, price: float | None) -> list[str]:
+        """A line on how long it takes, and what that costs, or none."""
+        if self.hours is None:
+            return []
+        about, why = self.hours.about, self.hours.why
+        if about is None:
+            return [f"would take: an unknown time: {why}"]
+        bound = self.max_hours if self.max_hours is not None and self.max_hours < about else None
+        cost = "" if price is None else f", about {price * (bound or about):,.2f} USD"
+        if bound is not None:
+            return [
+                f"would take: about {_rounded(about)} hours, but max_hours stops it after {bound:g}{cost}; assumed: {why}"
+            ]
+        return [f"would take: about {_rounded(about)} hours{cost}; assumed: {why}"]
 
-def uploads_of(splits: Sequence[SplitFile], repo_id: str) -> list[Upload]:
-    """Local data as they would be uploaded."""
-    return [Upload(f"{one.path} -> data set {repo_id}, {one.name}", one.num_bytes) for one in splits]
+
+def _rounded(number: float) -> str:
+    """Two digits of a rough figure, without an exponent."""
+    return f"{number:.2g}" if number < 100 else f"{float(f'{number:.2g}'):,.0f}"

@@ -1,37 +1,34 @@
 """What must hold before anything is made in the cloud: by the configuration alone, and by what the hub says."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autotrain import log
-from autotrain.base_models import EMBEDDED
+from autotrain.cloud.belongings import Belongings, local_models
 from autotrain.cloud.hardware import hardware_of, several_gpus_note
-from autotrain.cloud.upload import SplitFile, local_splits
+from autotrain.cloud.upload import local_splits
 from autotrain.errors import ConfigError, HubError
-from autotrain.hub.client import account, acting_with, how_to_log_in, open_api, token_of
+from autotrain.hub.client import account, acting_with, explained, how_to_log_in, open_api, token_of
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
-def check_config(params: LLMTrainingParams, backend: str) -> tuple[SplitFile, ...]:
-    """What the configuration and this machine's files decide; the hub isn't asked.  Returns the local data to upload.
+def check_config(params: LLMTrainingParams, backend: str) -> Belongings:
+    """What the configuration and this machine's files decide; the hub isn't asked.  Returns what has to be uploaded.
 
-    Raises ConfigError or DataError.
+    Raises ConfigError, DataError, ModelError or RunFolderError.
     """
+    from huggingface_hub.utils import validate_repo_id
+
     hardware_of(backend)
+    with explained(f"project_name: the model would be USER/{params.project_name} on the hub"):
+        validate_repo_id(f"USER/{params.project_name}")
     if params.is_explicit("push_to_hub") and not params.push_to_hub:
         raise ConfigError(
             f"push_to_hub: false with backend {backend}: the machine's disk is lost at the end, and the model with it; "
             "leave push_to_hub out (the model becomes a private repository of yours), or train with backend: local"
         )
-    for field, name in (("base_model", params.model), ("model_ref", params.model_ref)):
-        if name and name not in EMBEDDED and _is_local(name):
-            raise ConfigError(
-                f"{field}: {name} lies on this machine, and {backend} is another one; upload it and give its id "
-                f"(hf upload USER/NAME {name}), or train with backend: local"
-            )
     template = params.chat_template
     if template and ("/" in template or "." in template):
         raise ConfigError(
@@ -41,7 +38,7 @@ def check_config(params: LLMTrainingParams, backend: str) -> tuple[SplitFile, ..
     note = several_gpus_note(backend, params.devices)
     if note:
         log.notice(note)
-    return local_splits(params)
+    return Belongings(local_splits(params), local_models(params, backend))
 
 
 def open_account(params: LLMTrainingParams) -> "tuple[HfApi, str, LLMTrainingParams]":
@@ -72,8 +69,3 @@ def check_hub(params: LLMTrainingParams, token: str) -> None:
     with acting_with(token):
         check_push(params)
         check_sources(params)
-
-
-def _is_local(name: str) -> bool:
-    path = Path(name).expanduser()
-    return path.exists() or path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1

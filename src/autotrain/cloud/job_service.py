@@ -69,7 +69,7 @@ class JobService:
         detail = job.status.message or ""
         if stage == FAILED:
             end = self._end(job_id)
-            detail = end.reason if end and end.reason else detail
+            detail = (end.reason if end else "") or detail or "it ended without a word; its log may say why"
         return CloudState(stage, log.mask(detail), self.url(job_id))
 
     def _end(self, job_id: str) -> End | None:

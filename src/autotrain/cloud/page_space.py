@@ -95,7 +95,7 @@ class PageSpace:
             ),
         ]
         uploads = [Upload(f"this version of AutoTrain, {len(files)} files", size_of(files))]
-        return Bill(self.backend, created, uploads, (SESSION_SECRET,), None, _UNTIL_PAUSED)
+        return Bill(self.backend, created, uploads, (SESSION_SECRET,), None, unbounded=_UNTIL_PAUSED)
 
 
 def _add_storage(api: "HfApi", repo_id: str) -> None:
@@ -108,7 +108,10 @@ def _add_storage(api: "HfApi", repo_id: str) -> None:
         if not api.bucket_info(bucket).private:
             raise HubError(f"the bucket {bucket} is there already and is public; make it private, or choose another name")
         api.set_space_volumes(repo_id, [Volume(type="bucket", source=bucket, mount_path=STORAGE_FOLDER)])
-    log.info(f"the bucket {bucket} holds what is to outlive restarts; it stays when the Space is deleted")
+    log.info(
+        f"the bucket {bucket} holds what is to outlive restarts; it stays when the Space is deleted, until you delete it: "
+        f"hf buckets delete {bucket}"
+    )
 
 
 def _bucket(repo_id: str) -> str:

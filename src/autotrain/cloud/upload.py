@@ -1,6 +1,7 @@
 """Local data on their way to a machine in the cloud: a private data set of the user's with the split files, no more."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from autotrain import log
 from autotrain.config.data_files import locate
 from autotrain.errors import ConfigError, HubError
 from autotrain.hub.client import explained, open_api
-from autotrain.hub.push import size_text
+from autotrain.hub.push import showing_progress, size_text
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 if TYPE_CHECKING:
@@ -71,13 +72,27 @@ def renamed(params: LLMTrainingParams, splits: Sequence[SplitFile]) -> LLMTraini
     return params.model_copy(update={"train_split": TRAIN, "valid_split": VALID if VALID in names else None})
 
 
+@contextmanager
+def told_if_left(what: str, repo_id: str, kind: str = "dataset") -> Generator[None]:
+    """If what goes on inside fails, Ctrl-C too, say that `what` stays in a repository of the user's, and how it is deleted.
+
+    It isn't deleted: the next try needs it, an earlier run may, and so may a Job whose start wasn't heard of.
+    """
+    try:
+        yield
+    except BaseException:
+        log.notice(
+            f"{what} stays on the hub, in {repo_id} (private); the next try uses it, or if nothing needs it, delete it: "
+            f"hf repos delete {repo_id} --type {kind}"
+        )
+        raise
+
+
 def upload_data(api: "HfApi", repo_id: str, splits: Sequence[SplitFile], project: str) -> str:
     """Make the private data set or update it, in one commit, and return the commit's id.
 
     Raises HubError, also where a data set of this name is public: local data are never shown to others.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     files = ", ".join(f"{split.path} ({size_text(split.num_bytes)})" for split in splits)
     log.info(f"uploading {files} to the private data set {repo_id} ...")
     with explained(f"uploading the data to {repo_id}"):
@@ -88,20 +103,25 @@ def upload_data(api: "HfApi", repo_id: str, splits: Sequence[SplitFile], project
                 f"the data set {repo_id} is there already and is public: local data aren't shown to everyone; "
                 "make it private in its settings on the hub, or choose another project_name"
             )
-        names = {split.name for split in splits}
-        old = [file.rfilename for file in there.siblings or ()]
-        stale = [name for name in old if name.startswith((f"{TRAIN}.", f"{VALID}.")) and name not in names]
-        card = _card(splits, project)
-        commit = api.create_commit(
-            repo_id,
-            [
-                CommitOperationAdd("README.md", card.encode()),
-                *(CommitOperationAdd(split.name, str(split.path)) for split in splits),
-                *(CommitOperationDelete(name) for name in stale),
-            ],
-            commit_message=f"Data of {project}",
-            repo_type="dataset",
-        )
+        with told_if_left("a place for the data", repo_id), showing_progress():
+            return _commit(api, repo_id, splits, [file.rfilename for file in there.siblings or ()], project)
+
+
+def _commit(api: "HfApi", repo_id: str, splits: Sequence[SplitFile], old: Sequence[str], project: str) -> str:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    names = {split.name for split in splits}
+    stale = [name for name in old if name.startswith((f"{TRAIN}.", f"{VALID}.")) and name not in names]
+    commit = api.create_commit(
+        repo_id,
+        [
+            CommitOperationAdd("README.md", _card(splits, project).encode()),
+            *(CommitOperationAdd(split.name, str(split.path)) for split in splits),
+            *(CommitOperationDelete(name) for name in stale),
+        ],
+        commit_message=f"Data of {project}",
+        repo_type="dataset",
+    )
     return commit.oid
 
 

@@ -4,6 +4,7 @@ Nothing of huggingface_hub is imported before it is needed: the front doors must
 """
 
 import os
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 TOKEN_PAGE = f"{DEFAULT_ENDPOINT}/settings/tokens"
+STORAGE_PAGE = f"{DEFAULT_ENDPOINT}/settings/storage"
 BILLING_PAGE = f"{DEFAULT_ENDPOINT}/settings/billing"
 # The client's own default is to wait forever.  Of an upload, this bounds each piece, not the whole.
 REQUEST_TIMEOUT_SECONDS = 120.0
@@ -179,7 +181,7 @@ def hub_errors() -> tuple[type[Exception], ...]:
     from huggingface_hub import errors
 
     own = (errors.HTTPError, errors.RevisionResolutionError, errors.OIDCError, errors.DeviceCodeError)
-    return (*own, OSError, RuntimeError, ValueError)
+    return (*own, OSError, RuntimeError, ValueError, KeyError)
 
 
 def fault_of(error: BaseException) -> Fault | None:
@@ -210,8 +212,9 @@ def _unanswered(error: BaseException) -> Fault | None:
         return Fault(None, _first_line(error), may_pass=False)
     if isinstance(error, ValueError) and str(error).startswith(_REFUSED_UPLOADS):
         return Fault(None, f"the hub refuses a file: {' '.join(str(error).split())}", may_pass=False)
-    if isinstance(error, JSONDecodeError | RuntimeError) and error.__cause__ is None and _is_of_client(error):
-        # An answer that is no JSON, of a proxy maybe; or the large-file client, which has no classes of its own.
+    if isinstance(error, JSONDecodeError | RuntimeError | KeyError) and error.__cause__ is None and _is_of_client(error):
+        # An answer that is no JSON, of a proxy maybe, or lacks what the client reads unasked (the address of what is there
+        # already); or the large-file client, which has no classes of its own.
         return Fault(None, f"the hub's answer can't be understood ({_first_line(error)}); try again later", may_pass=True)
     if isinstance(error, errors.HTTPError | ConnectionError | TimeoutError):
         why = _first_line(error)
@@ -240,6 +243,8 @@ def _answered(error: Any) -> Fault:
         text = f"the hub doesn't accept the token (401{said}); it may be mistyped, revoked or expired: {how_to_log_in()}"
     elif status == 402:
         text = f"the hub wants to be paid for it first (402{said}): a payment method, credits or a plan at {BILLING_PAGE}"
+    elif status == 403 and re.search("quota|storage", error.server_message or "", re.IGNORECASE):
+        text = f"the hub has no room for it (403{said}); free some at {STORAGE_PAGE}, or take a larger plan"
     elif status == 403:
         text = f"the hub forbids it (403{said}); if it is about permissions, give the token write access at {TOKEN_PAGE}"
     elif status == 413:

@@ -19,6 +19,7 @@ CARD = "README.md"
 ADAPTER_CONFIG, MODEL_CONFIG = "adapter_config.json", "config.json"
 _INDEX = "model.safetensors.index.json"
 _EVENTS = "events.out.tfevents.*"
+_OF_A_RUN = (CURVE_FILE, PARAMS_FILE, RUN_FILE, METRICS_FILE)
 _MAY_GO = (
     "adapter_config.json",
     "adapter_model*.safetensors",
@@ -37,10 +38,7 @@ _MAY_GO = (
     "sentencepiece*.model",
     "chat_template*",
     CARD,
-    CURVE_FILE,
-    PARAMS_FILE,
-    RUN_FILE,
-    METRICS_FILE,
+    *_OF_A_RUN,
 )
 _MAY_GO_IN = {"adapter": _MAY_GO, TENSORBOARD: (_EVENTS,)}
 # In files whose other texts are tokens or templates, only these may name a place.
@@ -80,6 +78,14 @@ def uploads(folder: Path, target: Target | None = None) -> list[Upload]:
     paths = [path for path in sorted(_paths(folder)) if may_go(path) or path in code]
     files = [Upload(path, _content(folder / path, known)) for path in paths]
     return [_addressed(file, target) if target and file.path == CARD else file for file in files]
+
+
+def model_files(folder: Path) -> list[Upload]:
+    """What another machine needs to train the model in `folder`, and its card, which tells its licence; no run's records.
+
+    Raises RunFolderError if it holds no whole model.
+    """
+    return [file for file in uploads(folder) if "/" not in file.path and file.path not in _OF_A_RUN]
 
 
 def _addressed(card: Upload, target: Target) -> Upload:

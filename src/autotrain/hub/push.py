@@ -1,8 +1,10 @@
 """A run's result on its way to the hub: in one commit, tried again where that may help."""
 
 import os
+import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,10 +50,27 @@ def push_run(folder: Path, target: Target, token: str | None) -> Pushed:
         retrying(f"making {target}", lambda: create(api, target))
         total = sum(file.size_bytes for file in files)
         log.info(f"pushing {len(files)} files, {size_text(total)}, to {target} ...")
-        commit = commit_files(api, target.repo_id, target.branch, files, may_go, f"Push {folder.resolve().name}")
+        with showing_progress():
+            commit = commit_files(api, target.repo_id, target.branch, files, may_go, f"Push {folder.resolve().name}")
     pushed = Pushed(target.repo_id, target.branch, _page(api.endpoint, target), commit)
     note_push(folder, pushed)
     return pushed
+
+
+@contextmanager
+def showing_progress() -> Generator[None]:
+    """Inside, the client shows how far large files are, on a terminal; a log or a pipe gets no bars."""
+    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+
+    if HF_HUB_DISABLE_PROGRESS_BARS or not sys.stderr.isatty():
+        yield
+        return
+    enable_progress_bars()
+    try:
+        yield
+    finally:
+        disable_progress_bars()
 
 
 def commit_files(

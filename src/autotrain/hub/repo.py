@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autotrain import log
 from autotrain.errors import HubError, Interrupted
-from autotrain.hub.client import Account, account, explained, how_to_log_in, open_api, token_of
+from autotrain.hub.client import STORAGE_PAGE, Account, account, explained, how_to_log_in, open_api, token_of
 from autotrain.hub.sizes import size_text
 from autotrain.trainers.clm.params import LLMTrainingParams
 
@@ -162,7 +162,7 @@ def _ask_for_room(api: "HfApi", target: Target, size_bytes: int) -> None:
     for fault in faults:
         raise HubError(
             f"push_to_hub: {target.repo_id} has no room for {size_text(size_bytes)}: {fault['error']['message']}; "
-            "free some at https://huggingface.co/settings/storage, or set push_to_hub: false"
+            f"free some at {STORAGE_PAGE}, or set push_to_hub: false"
         )
 
 

@@ -121,13 +121,21 @@ def register_cloud(name: str, backend: str, job_id: str, repo_id: str, url: str,
     """Note a run that has begun in the cloud; started from the folder where the user stands.
 
     parameters: as `params.to_json()`, so that it can be resumed.  A job has one entry, and a repo none of earlier jobs that
-    are known to have ended.  Never fails a run: None with a notice.
+    are known to have ended: the new one takes their place.  Never fails a run: None with a notice.
     """
     # One of the queue keeps its number and its place, and the job's earlier entry goes.
     queued = "queue = 'launching' and pid = ? and name = ? and backend = ?"
     mine = (os.getpid(), name, backend)
     _change(f"delete from runs where job_id = ? and exists (select 1 from runs where {queued})", (job_id, *mine))
     _change(f"update runs set job_id = ? where {queued}", (job_id, *mine))
+    marks = ", ".join("?" * len(ENDED))
+    ended = f"job_id is not null and repo_id = ? and stage in ({marks})"
+    if repo_id:  # the latest of those that have ended keeps its number
+        _change(
+            f"update runs set job_id = ? where id = (select max(id) from runs where {ended}) "
+            "and not exists (select 1 from runs where job_id = ?)",
+            (job_id, repo_id, *ENDED, job_id),
+        )
     values = (name, str(Path(name).absolute()), time.time(), backend, repo_id, url, parameters, job_id)
     number = _note(
         (
@@ -143,11 +151,7 @@ def register_cloud(name: str, backend: str, job_id: str, repo_id: str, url: str,
         ),
     )
     if number is not None and repo_id:
-        marks = ", ".join("?" * len(ENDED))
-        _change(
-            f"delete from runs where job_id is not null and repo_id = ? and id <> ? and stage in ({marks})",
-            (repo_id, number, *ENDED),
-        )
+        _change(f"delete from runs where {ended} and id <> ?", (repo_id, *ENDED, number))
     return number
 
 
