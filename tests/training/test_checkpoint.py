@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 
 from autotrain.errors import RunFolderError
 from autotrain.training.checkpoint import (
@@ -92,4 +93,27 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     write(tmp_path, 5)
     (tmp_path / "checkpoint-5" / "trainable.safetensors").write_bytes(b"x")
     with pytest.raises(RunFolderError, match="checkpoint-5 can't be read"):
+        read_checkpoint(tmp_path, 5)
+
+
+@pytest.fixture
+def shards(tmp_path):
+    write(tmp_path, 5)
+    path = tmp_path / "checkpoint-5" / "sharded"
+    dcp.save({"weights/w": torch.ones(100)}, storage_writer=dcp.FileSystemWriter(path), no_dist=True)
+    assert read_checkpoint(tmp_path, 5).weights == {}
+    return path
+
+
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata"])
+def test_a_shard_that_is_missing_is_named_before_anything_is_loaded(tmp_path, shards, name):
+    (shards / name).unlink()
+    with pytest.raises(RunFolderError, match=rf"checkpoint-5 can't be read .*{name}.*; delete this folder"):
+        read_checkpoint(tmp_path, 5)
+
+
+def test_a_shard_that_was_cut_off_is_named_with_its_size(tmp_path, shards):
+    file = shards / "__0_0.distcp"
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(RunFolderError, match=r"sharded/__0_0.distcp has [\d,]+ bytes of [\d,]+"):
         read_checkpoint(tmp_path, 5)

@@ -26,6 +26,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.checkpoint import FileSystemReader
 
 from autotrain.errors import RunFolderError
 from autotrain.ranks import Ranks
@@ -180,11 +181,14 @@ def read_checkpoint(folder: Path, step: int) -> Checkpoint:
     path = folder / f"checkpoint-{step}"
     try:
         progress = read_progress(folder, step)
+        is_sharded = (path / SHARDED).is_dir()
+        if is_sharded:
+            _check_shards(path / SHARDED)
         renewed = path / _OPTIMIZER_AFTER_VALIDATION
         return Checkpoint(
             path,
             progress,
-            {} if (path / SHARDED).is_dir() else load_file(path / "trainable.safetensors"),
+            {} if is_sharded else load_file(path / "trainable.safetensors"),
             torch.load(renewed if progress.validated and renewed.exists() else path / _OPTIMIZER, weights_only=True),
             [torch.load(file, weights_only=True) for file in _random_files(path)],
         )
@@ -192,6 +196,17 @@ def read_checkpoint(folder: Path, step: int) -> Checkpoint:
         raise RunFolderError(
             f"--resume: {path} can't be read ({error}); delete this folder to resume from an earlier checkpoint"
         ) from error
+
+
+def _check_shards(folder: Path) -> None:
+    """Raises OSError where a file is missing or too short, before all processes read and fail with an error of torch."""
+    needed: dict[str, int] = {}
+    for part in (FileSystemReader(folder).read_metadata().storage_data or {}).values():
+        needed[part.relative_path] = max(needed.get(part.relative_path, 0), part.offset + part.length)
+    for name, num_bytes in needed.items():
+        found = (folder / name).stat().st_size
+        if found < num_bytes:
+            raise OSError(f"{SHARDED}/{name} has {found:,} bytes of {num_bytes:,}")
 
 
 def _random_files(path: Path) -> list[Path]:

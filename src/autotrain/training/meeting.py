@@ -1,6 +1,7 @@
 """The processes of a run find each other: who is which, and the process group through which they talk."""
 
 import fcntl
+import json
 import os
 import socket
 import struct
@@ -13,7 +14,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from autotrain.errors import PeerError, TrainingError
+from autotrain.errors import Interrupted, PeerError, TrainingError, UserError
 from autotrain.training.place import Place
 from autotrain.training.pulse import Pulse, open_store
 
@@ -31,16 +32,14 @@ class Met:
 
 
 @contextmanager
-def meet(
-    place: Place, name: str, device: torch.device, hang_seconds: float, on_failure: Callable[[str], None]
-) -> Generator[Met]:
+def meet(place: Place, device: torch.device, hang_seconds: float, on_failure: Callable[[str], None]) -> Generator[Met]:
     """Wait for all processes, which may take as long as the slowest machine's data, and form the process group.
 
-    name: of the run, the same for all of them.  on_failure: hears why this process is ended when another one failed.
-    Raises TrainingError if one of them fails meanwhile.
+    on_failure: hears why this process is ended when another one failed.
+    Raises TrainingError if one of them fails meanwhile, UserError or Interrupted where that can't be helped.
     """
     store = open_store(place.host, place.port)
-    prefix = f"autotrain/{name}/{place.restart}"
+    prefix = _prefix(place)
     rank, total = _ranks(store, prefix, place)
     if place.nodes > 1:
         _name_interface(place)
@@ -70,12 +69,40 @@ def lost_store_told() -> Generator[None]:
         raise PeerError("machine 0, through which the processes find each other, can't be reached any more") from error
 
 
+def _prefix(place: Place) -> str:
+    """Of names in the store: what is of an earlier start isn't read."""
+    return f"autotrain/{place.restart}"
+
+
+def tell_ending(place: Place, code: int, reason: str) -> None:
+    """Tell machines that may still wait for this process how it ended."""
+    try:
+        store = open_store(place.host, place.port)
+        store.set(f"{_prefix(place)}/ended", json.dumps([code, f"machine {place.node}: {reason}"]))
+    except (RuntimeError, dist.DistError):
+        return  # there is nobody to tell
+
+
+def _heed_ending(store: dist.Store, prefix: str) -> None:
+    """Raise what another machine has told."""
+    name = f"{prefix}/ended"
+    if not store.check([name]):
+        return
+    code, reason = json.loads(store.get(name))
+    if code == UserError.exit_code:
+        raise UserError(reason)
+    if code > 128:
+        raise Interrupted(reason, code - 128)
+    raise PeerError(reason)
+
+
 def _ranks(store: dist.Store, prefix: str, place: Place) -> tuple[int, int]:
     """Machine after machine, in the order that the user numbered them in, however many devices each has."""
     if place.leads_node:
         store.set(f"{prefix}/size/{place.node}", str(place.num_local))
     names = [f"{prefix}/size/{node}" for node in range(place.nodes)]
     while not store.check(names):
+        _heed_ending(store, prefix)
         time.sleep(_LOOK_SECONDS)
     sizes = [int(store.get(name)) for name in names]
     if sum(sizes) != place.total:
@@ -89,6 +116,7 @@ def _ranks(store: dist.Store, prefix: str, place: Place) -> tuple[int, int]:
 def _wait_for_all(store: dist.Store, prefix: str, total: int, pulse: Pulse) -> None:
     store.add(f"{prefix}/ready", 1)
     while store.add(f"{prefix}/ready", 0) < total:
+        _heed_ending(store, prefix)
         failure = pulse.failure_now()
         if failure:
             raise PeerError(failure)

@@ -28,6 +28,8 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.trainers.clm.streams import outlive_readers
 from autotrain.training.place import Place, find_place
 
+_FULL_DISK = ("No space left on device", "os error 28", "Disk quota exceeded")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the entry that `argv` names; returns the exit code."""
@@ -44,8 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         return _say(error, 130, "interrupted; what was not saved yet is lost", place)
     except Exception as error:  # noqa: BLE001  the outermost frame of the worker
-        reason = "the run failed, and not by a mistake of yours that we know of:\n" + traceback.format_exc()
-        return _say(error, 1, reason, place)
+        return _say(error, 1, unforeseen(error), place)
+
+
+def unforeseen(error: BaseException) -> str:
+    """What to say of an error that no part of the program expected, while it is handled."""
+    if any(sign in str(error) for sign in _FULL_DISK):  # libraries in Rust and C++ raise it as all kinds of exceptions
+        return f"a disk is full ({error}); make room where the project's folder and TMPDIR are, then go on with --resume"
+    return "the run failed, and not by a mistake of yours that we know of:\n" + traceback.format_exc()
 
 
 def _say(error: BaseException, code: int, reason: str, place: Place | None) -> int:

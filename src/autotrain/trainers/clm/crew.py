@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import warnings
 from collections.abc import Generator, Sequence
@@ -26,6 +27,8 @@ from autotrain.training.place import FOLDER_VARIABLE, NODE_VARIABLE, NODES_VARIA
 
 # What processes that save get when the agent ends them; those that wait for a dead one end themselves before.
 _SHUTDOWN_SECONDS = 120
+# Machine 0, done, keeps the store for the others so long; they are done before it, or were told why they end.
+_BARRIER_SECONDS = 30
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -57,10 +60,11 @@ def _options() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tuple[int, str]:
     """Exit code, and why it isn't 0."""
-    _quiet()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # before torch is imported
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    _quiet()
     os.environ |= {
         FOLDER_VARIABLE: str(folder),
         WORKER_VARIABLE: str(os.getpid()),
@@ -71,6 +75,11 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
     _share_processor(options.devices)
     if options.nodes > 1:
         os.environ[STORE_VARIABLE] = options.master
+        taken = _taken_port(options)
+        if taken:
+            return DeviceError.exit_code, taken
+        shown = "" if options.node_rank == 0 else "; what is done is shown on machine 0"
+        log.info(f"machine {options.node_rank} of {options.nodes}: meeting the others at {options.master}{shown}")
     _number_starts()
     args = torchrun.parse_args([*_torchrun_options(options), "-m", "autotrain.trainers.clm", *worker])
     failures: dict[int, Any] = {}
@@ -98,6 +107,7 @@ def _number_starts() -> None:
         def _start_workers(self, worker_group: Any) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
             meeting: Any = worker_group.spec.rdzv_handler
             os.environ[START_VARIABLE] = str(meeting._state_holder.state.round)
+            self._exit_barrier_timeout = _BARRIER_SECONDS
             return super()._start_workers(worker_group)  # pyright: ignore[reportCallIssue]
 
     api.LocalElasticAgent = Agent
@@ -127,6 +137,23 @@ def _meeting(options: argparse.Namespace) -> list[str]:
     ]
 
 
+def _taken_port(options: argparse.Namespace) -> str:
+    """What is wrong with the port that machine 0 is to open; "" where nothing is, and on other machines."""
+    port = int(options.master.rpartition(":")[2])
+    if options.node_rank > 0:
+        return ""
+    with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("", port))
+        except OSError as problem:
+            return (
+                f"master: port {port} of this machine can't be opened ({problem.strerror}): another run has it, or another "
+                "command was given node_rank 0, too; name another port in --master, on all machines"
+            )
+    return ""
+
+
 def _share_processor(num_processes: int) -> None:
     """Threads for each process, unless the user said how many."""
     if "OMP_NUM_THREADS" not in os.environ:
@@ -135,9 +162,9 @@ def _share_processor(num_processes: int) -> None:
 
 def _quiet() -> None:
     """torchrun's own lines are about its insides; what a user needs is told here."""
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
-    logging.getLogger("torch").setLevel(logging.CRITICAL)
+    for name in ("torch", "torch.distributed"):  # loggers below set levels of their own
+        for handler in logging.getLogger(name).handlers:
+            handler.setLevel(logging.CRITICAL + 1)
     warnings.simplefilter("ignore")
 
 

@@ -19,7 +19,7 @@ def begin() -> Place | None:
     place = find_place()
     if place is None:
         return None
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of its insides, at the end of each run
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # of its insides, at the end of each run
     place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not place.leads:
         os.environ["RANK"] = str(max(1, place.local))  # the log of all but the leader stays silent
@@ -61,6 +61,10 @@ def end(place: Place, error: BaseException | None, code: int, reason: str) -> in
     To our launcher, which starts processes anew where that may help, one that needs no new start ends well.
     """
     note_ending(place, code, log.mask(reason), is_own=not isinstance(error, PeerError))
+    if place.nodes > 1 and code and not isinstance(error, PeerError):
+        from autotrain.training.meeting import tell_ending
+
+        tell_ending(place, code, log.mask(reason))
     if not is_launched_by_us():
         return code
     return 0 if code in (2, 130, 143) or isinstance(error, Interrupted | UserError) else code

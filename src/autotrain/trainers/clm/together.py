@@ -30,6 +30,8 @@ from autotrain.training.place import Place
 # FSDP cuts weights up by rows; these optimizers compute with single values, or with what torch can sum over rows.
 _OPTIMIZERS_OF_SHARDS = frozenset({"adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop"})
 _USABLE_SHARE = 0.6
+# What may be different on each machine; of data and model the contents are compared.
+_OF_MACHINES = ("devices", "node_rank", "master", "token", "project_name", "model", "data_path")
 
 
 @dataclass
@@ -80,7 +82,7 @@ class Together:
         if self.place is None:
             yield Joined(None)
             return
-        with lost_store_told(), meet(self.place, params.project_name, device, params.hang_minutes * 60, self._fail) as met:
+        with lost_store_told(), meet(self.place, device, params.hang_minutes * 60, self._fail) as met:
             joined = Joined(met)
             with joined.explained():
                 yield joined
@@ -111,11 +113,12 @@ class Joined:
                 raise
             raise PeerError(self.met.pulse.failure_elsewhere() or "another process of the run was lost") from error
 
-    def share(self, way: Way, why: str, policy: Network) -> Ranks:
-        """The ranks, after checking that all processes have the same model."""
+    def share(self, way: Way, why: str, policy: Network, params: LLMTrainingParams) -> Ranks:
+        """The ranks, after checking that all processes have the same parameters and model."""
         if self.met is None:
             return ALONE
         ranks = Crew(way, why, self.met.pulse.tick)
+        _check_same_params(ranks, params)
         digests = ranks.gather(fingerprint_of_weights(policy.model, skip_trained=False))
         odd = [rank for rank, digest in enumerate(digests) if digest != digests[0]]
         if odd:
@@ -123,6 +126,19 @@ class Joined:
                 f"process {odd[0]} loaded other weights than process 0: on all machines the base model must be the same"
             )
         return ranks
+
+
+def _check_same_params(ranks: Ranks, params: LLMTrainingParams) -> None:
+    """Raises ConfigError where machines were given different configs."""
+    said = ranks.gather(params.model_dump(mode="json", exclude=set(_OF_MACHINES)))
+    for rank, values in enumerate(said):
+        odd = [name for name in values if values[name] != said[0].get(name)]
+        if odd:
+            name = odd[0]
+            raise ConfigError(
+                f"{name}: {values[name]} for process {rank}, {said[0].get(name)} for process 0; "
+                "all machines need the same config"
+            )
 
 
 def choose_way(params: LLMTrainingParams, source: ModelSource, machine: Machine, head: Head) -> tuple[Way, str]:

@@ -94,7 +94,7 @@ def train(params: LLMTrainingParams, *, resume: bool, overwrite: bool, started: 
         way, why = choose_way(params, source, machine, objective.head) if team.place else ("alone", "")
         with StopSignal() as stop, team.joined(params, machine.device) as joined:
             policy = _load(params, source, data, place_of_loading(machine, way), objective)
-            ranks = joined.share(way, why, policy)
+            ranks = joined.share(way, why, policy, params)
             check_together_on(ranks, data, checkpoint)
             ready = make_ready(
                 policy, params, data.batches, data.longest_example, machine.device, machine.memory_bytes, ranks
