@@ -21,11 +21,12 @@ def main(jobs: list[dict[str, object]]) -> None:
     from autotrain.trainers.clm import rank
     from autotrain.trainers.clm.train import train
     from autotrain.training.loop import Loop
-    from autotrain.training.place import FOLDER_VARIABLE
+    from autotrain.training.place import FOLDER_VARIABLE, START_VARIABLE
 
     root = Path(os.environ[FOLDER_VARIABLE])
     for number, job in enumerate(jobs):
         os.environ[FOLDER_VARIABLE] = str(root / f"job-{number}")
+        os.environ[START_VARIABLE] = str(number)  # names in the store, which all of them share, are told apart by it
         rank.begin()
         keep_small(job, operator.setitem)
         before, of_some = Loop._take_step, Network.checkpoint_layers
