@@ -89,3 +89,19 @@ def test_scale_and_cap_are_read_from_the_names_that_families_use():
     assert guess_formula(CohereConfig(logit_scale=0.25)) == HeadFormula(multiply=0.25)
     assert guess_formula(GraniteConfig(logits_scaling=8.0)) == HeadFormula(multiply=0.125)
     assert guess_formula(Gemma2Config(final_logit_softcapping=30.0)) == HeadFormula(cap=30.0)
+
+
+def test_logits_lie_in_one_place_and_what_was_made_of_them_stays(monkeypatch):
+    monkeypatch.setattr(head_module, "_CHUNK_ELEMENTS_CPU", 16 * 50)
+    torch.manual_seed(0)
+    head = nn.Linear(8, 50).requires_grad_(False)
+    batches = [(torch.randn(count, 8, requires_grad=True), torch.randint(50, (count,))) for count in (40, 3, 17)]
+    made = [log_probs(hidden, target, head, HeadFormula()) for hidden, target in batches]
+    with torch.no_grad():
+        places = {head_module._products(hidden, head.weight, head.bias).data_ptr() for hidden, _ in batches}
+    assert len(places) == 1
+    for (hidden, target), log_prob in zip(batches, made, strict=True):
+        (gradient,) = torch.autograd.grad(log_prob.sum(), hidden)
+        expected = plain_log_probs(hidden, target, head, HeadFormula())
+        torch.testing.assert_close(log_prob, expected)
+        torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), hidden)[0])

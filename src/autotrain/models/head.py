@@ -3,6 +3,7 @@
 Legend: M predictions, H hidden size, V vocabulary.  A chunk is a few rows of the M.
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ _CHUNK_ELEMENTS_CPU = 3 * 2**22
 _CHUNK_ELEMENTS_ACCELERATOR = 2**27
 # Columns of logits that are multiplied at a time on a processor: few pieces, since each rounds the sum once more.
 _PIECE = 2**14
+# Where a processor's logits lie, for each type of theirs.
+_places = threading.local()
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,7 @@ def _logits_and_slope(
 
     They are of the products' type where nothing is done to them, and float32 where they are scaled or capped.
     """
-    logits = functional.linear(hidden, weight, bias)
+    logits = _products(hidden, weight, bias)
     if formula.is_plain:
         return logits, None
     logits = logits.float()
@@ -218,6 +221,22 @@ def _logits_and_slope(
         return logits, None
     share = torch.tanh(logits / formula.cap)
     return share * formula.cap, 1 - share * share
+
+
+def _products(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """h W^T + b.  On a processor it is overwritten by the next call: chunk after chunk lies in one place.
+
+    Freed, so large a block of memory isn't taken again by glibc before 2.38, which looks for a larger one to align in.
+    """
+    if hidden.device.type != "cpu" or torch.is_grad_enabled():
+        return functional.linear(hidden, weight, bias)
+    count = len(hidden) * len(weight)
+    place: Tensor | None = getattr(_places, str(hidden.dtype), None)
+    if place is None or place.numel() < count:
+        place = hidden.new_empty(count)
+        setattr(_places, str(hidden.dtype), place)
+    out = place[:count].view(len(hidden), len(weight))
+    return torch.mm(hidden, weight.T, out=out) if bias is None else torch.addmm(bias, hidden, weight.T, out=out)
 
 
 def _before_finish(gradient: Tensor, slope: Tensor | None, formula: HeadFormula) -> Tensor:
