@@ -28,7 +28,7 @@ def made(server: Server, name: str, base: Path, **fields: str) -> int:
 def test_a_result_is_downloaded_and_its_card_read(visit: Any, server: Server, tiny_model: Path, tmp_path: Path) -> None:
     page = visit.open(f"/run/{made(server, 'my-run', tiny_model)}/after")
     page.get_by_role("heading", name="Model card").wait_for()
-    assert page.get_by_role("heading", name="my-run", level=3).is_visible()
+    page.get_by_role("heading", name="my-run", level=3).wait_for()
     assert page.locator(".at-after-card img[src*=loss_curve]").evaluate("picture => picture.decode().then(() => true)")
     assert page.locator(".at-after-card [onerror]").count() == 0
     with page.expect_download() as found:
@@ -36,14 +36,14 @@ def test_a_result_is_downloaded_and_its_card_read(visit: Any, server: Server, ti
     found.value.save_as(tmp_path / "result.zip")
     with zipfile.ZipFile(tmp_path / "result.zip") as archive:
         assert "my-run/adapter_model.safetensors" in archive.namelist()
-    assert page.get_by_role("link", name="Open the settings").is_visible()  # there is no token to publish with
+    page.get_by_role("link", name="Open the settings").wait_for()  # there is no token to publish with
     assert (visit.faults(), visit.strangers(), visit.overflow()) == ([], [], 0)
 
 
 def test_in_chinese_on_a_phone_in_the_dark(visits: Any, server: Server, tiny_model: Path) -> None:
     visit = visits(server, language="zh", dark=True, size=PHONE)
     page = visit.open(f"/run/{made(server, 'zh-run', tiny_model, kind='reward')}/after")
-    assert page.get_by_role("button", name="给回答打分").is_visible()
+    page.get_by_role("button", name="给回答打分").wait_for()
     page.get_by_role("heading", name="模型卡片").wait_for()
     assert (visit.faults(), visit.overflow()) == ([], 0)
 
@@ -52,4 +52,4 @@ def test_a_run_without_a_result_says_why(visit: Any, server: Server, tiny_model:
     number = made(server, "nothing", tiny_model, kind="nothing", stage="interrupted")
     page = visit.open(f"/run/{number}/after")
     assert "has no model yet" in page.get_by_role("alert").inner_text()
-    assert page.get_by_role("link", name="Back to the run").is_visible()
+    page.get_by_role("link", name="Back to the run").wait_for()

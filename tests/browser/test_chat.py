@@ -137,7 +137,7 @@ def test_a_reload_in_mid_answer_finds_the_answer_going_on_and_stop_ends_it(
         assert answers(page, AFTER).inner_text().startswith(before[:5])
         page.get_by_role("button", name="Stop").click()
         done(page)
-    assert page.get_by_text(re.compile("^Stopped")).count() >= 1
+    page.get_by_text(re.compile("^Stopped")).first.wait_for()
 
 
 def test_two_tabs_talk_with_two_models_at_once(visits: Any, server: Server, numbers: dict[str, int]) -> None:
@@ -161,7 +161,7 @@ def test_in_chinese_on_a_phone_in_the_dark(visits: Any, server: Server, numbers:
     page.get_by_label("您的消息").fill("你好")
     page.get_by_role("button", name="发送").click()
     page.get_by_role("button", name="再问一次").wait_for()
-    assert page.get_by_role("heading", name="训练后").is_visible()
+    page.get_by_role("heading", name="训练后").wait_for()
     assert visit.overflow() == 0
     assert visit.faults() == []
     page = visit.open("/chat")

@@ -45,7 +45,7 @@ def test_a_run_in_the_cloud_is_followed_and_stopped(
         space.set_stage("RUNNING")
         space.log("step 3/12  loss 1.5000")
         page.get_by_text(says["run.steps"].format(step=3, total=12)).first.wait_for(timeout=WAIT)
-        assert page.get_by_text("1.5", exact=True).is_visible()
+        page.get_by_text("1.5", exact=True).wait_for()
         link = page.get_by_role("link", name=says["run.on_the_hub"])
         assert link.get_attribute("href").endswith("nils/autotrain-far-away")
         assert page.get_by_role("tab").all_inner_texts() == [says["run.tab_log"], says["run.tab_settings"]]

@@ -155,7 +155,7 @@ def test_what_was_typed_survives_a_reload_and_a_restart(with_model: Any, visits:
     assert page.input_value("#epochs") == "7"
     page.get_by_role("button", name="Data").click()
     page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
-    assert page.get_by_text("faq.csv").first.is_visible()
+    page.get_by_text("faq.csv").first.wait_for()
 
 
 def test_a_path_that_climbs_out_is_no_model(with_model: Any, visits: Any):

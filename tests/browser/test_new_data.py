@@ -17,7 +17,7 @@ def test_a_file_that_lies_about_its_type_is_refused_and_a_good_one_is_taken_afte
     drop(page, "../../../outside.csv", FAQ.encode())
     page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
     assert [file for file in with_model.root.rglob("*outside*")] == []
-    assert page.get_by_text("outside.csv").first.is_visible()
+    page.get_by_text("outside.csv").first.wait_for()
 
 
 def test_another_file_that_is_dropped_while_the_first_is_looked_into_is_the_one_that_counts(with_model: Any, visits: Any):
@@ -56,7 +56,7 @@ def test_some_rows_of_a_longer_file_are_kept_unless_all_are_wanted(with_model: A
     drop(page, "long.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
     page.wait_for_selector(".at-verdict .at-good", timeout=WAIT)
     assert "“instruction”, “input”, “output”" in page.locator(".at-verdict").inner_text()
-    assert page.get_by_text("10 rows of your file are kept").is_visible()
+    page.get_by_text("10 rows of your file are kept").wait_for()
     page.get_by_role("button", name="As config.yaml").click()
     assert "valid_split: valid" in page.locator("#written").inner_text()
     page.get_by_role("button", name="Close").click()

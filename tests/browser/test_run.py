@@ -92,7 +92,8 @@ def test_answers_are_followed_over_the_run(visit: Any, run: MadeRun):
         run.answer(step, f"Answer of step {step}.")
     page = visit.open(f"/run/{run.number}?tab=samples")
     page.get_by_text("Answer of step 40.").wait_for()
-    assert page.get_by_text("A colour.").first.is_visible() and page.get_by_text("I don't know.").is_visible()
+    page.get_by_text("A colour.").first.wait_for()
+    page.get_by_text("I don't know.").wait_for()
     page.get_by_role("button", name="Earlier answers").click()
     page.get_by_text("Answer of step 20.").wait_for()
     page.get_by_text("After step 20 (2 of 3)").wait_for()
@@ -103,7 +104,7 @@ def test_rows_left_out_are_counted_and_listed_in_pages(visit: Any, run: MadeRun)
     page = visit.open(f"/run/{run.number}?tab=left_out")
     page.get_by_text("70 of 100 rows are used.").wait_for()
     page.get_by_text("30 × empty").wait_for()
-    assert page.get_by_text("train.jsonl, line 25").is_visible()
+    page.get_by_text("train.jsonl, line 25").wait_for()
     page.get_by_role("button", name="Next").click()
     page.get_by_text("train.jsonl, line 30").wait_for()
     page.get_by_text("26 to 30 of 30").wait_for()
@@ -181,7 +182,7 @@ def test_a_waiting_run_says_its_place_and_is_taken_out_of_the_queue(visit: Any, 
     page.get_by_text("In the queue, number 1.").wait_for()
     page.get_by_role("button", name="Take out of the queue").click()
     page.get_by_role("heading", name="It was taken out of the queue").wait_for()
-    assert page.get_by_role("button", name="Delete").is_visible()
+    page.get_by_role("button", name="Delete").wait_for()
 
 
 def test_a_run_is_deleted_with_the_keyboard_alone(visit: Any, run: MadeRun):
@@ -205,7 +206,7 @@ def test_a_run_is_deleted_with_the_keyboard_alone(visit: Any, run: MadeRun):
 @pytest.mark.parametrize("number", ["99", "x", "1%2F..", "-1"])
 def test_a_run_that_is_not_there_is_told_so(visit: Any, number: str):
     page = visit.open(f"/run/{number}")
-    assert page.get_by_role("heading", level=1).is_visible()
+    page.get_by_role("heading", level=1).wait_for()
     assert "Traceback" not in page.content()
 
 
@@ -231,5 +232,5 @@ def test_it_fits_a_phone_in_chinese(visits: Any, server: Server, run: MadeRun):
         page = visit.open(f"/run/{run.number}?tab={tab}")
         page.wait_for_timeout(500)
         assert visit.overflow() == 0, tab
-    assert page.get_by_role("button", name="试用").is_visible()
+    page.get_by_role("button", name="试用").wait_for()
     assert visit.faults() == []

@@ -32,7 +32,7 @@ def wait_for_names(page: Any, names: list[str]) -> None:
 
 def test_nobody_has_run_anything_yet(visit: Any):
     page = visit.open("/")
-    assert page.get_by_role("heading", name="No runs yet").is_visible()
+    page.get_by_role("heading", name="No runs yet").wait_for()
     page.get_by_role("button", name="Start your first run").click()
     page.wait_for_url("**/new")
 
@@ -157,6 +157,6 @@ def test_on_a_phone_in_chinese_each_run_is_a_card(visits: Any, server: Server, n
     page = visit.open("/runs")
     wait_for_names(page, names)
     assert visit.overflow() == 0 and visit.faults() == []
-    assert page.get_by_text("失败").is_visible()
+    page.get_by_text("失败").wait_for()
     rows = page.locator("tbody tr").all()
     assert rows[0].bounding_box()["height"] > 100  # its cells stand below each other

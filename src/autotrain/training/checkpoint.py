@@ -26,7 +26,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.distributed.checkpoint import FileSystemReader
 
 from autotrain.errors import RunFolderError
 from autotrain.ranks import Ranks
@@ -200,6 +199,8 @@ def read_checkpoint(folder: Path, step: int) -> Checkpoint:
 
 def _check_shards(folder: Path) -> None:
     """Raises OSError where a file is missing or too short, before all processes read and fail with an error of torch."""
+    from torch.distributed.checkpoint import FileSystemReader  # takes a second, and most checkpoints aren't cut up
+
     needed: dict[str, int] = {}
     for part in (FileSystemReader(folder).read_metadata().storage_data or {}).values():
         needed[part.relative_path] = max(needed.get(part.relative_path, 0), part.offset + part.length)
