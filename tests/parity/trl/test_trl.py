@@ -101,7 +101,7 @@ CASES: Mapping[str, Case] = {
 def theirs(world) -> Mapping[str, Any]:
     """What TRL logged, case by case, and the ids it made."""
     if not PYTHON_WITH_TRL.exists():
-        pytest.skip("TRL isn't here; `make parity` installs it into an environment of its own")
+        pytest.skip(reason="TRL isn't here; `make parity` installs it into an environment of its own")
     task = {
         "learning_rate": LEARNING_RATE,
         "weight_decay": WEIGHT_DECAY,
