@@ -158,6 +158,23 @@ class Visit:
         return self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
+# Each message of the server comes up to so many milliseconds after the one before: finds tests that look once
+# where they should wait.
+_SLOW_SOCKET = """(most) => {
+  window.WebSocket = class extends window.WebSocket {
+    queue = Promise.resolve();
+    set onmessage(handler) {
+      super.onmessage = handler && ((event) => {
+        this.queue = this.queue
+          .then(() => new Promise((go) => setTimeout(go, Math.random() * most)))
+          .then(() => handler.call(this, event));
+      });
+    }
+    get onmessage() { return super.onmessage; }
+  };
+}"""
+
+
 def open_window(
     browser: Any, server: Server, language: str = "en", dark: bool = False, size: "dict[str, int]" = DESKTOP
 ) -> Visit:
@@ -169,6 +186,8 @@ def open_window(
         reduced_motion="reduce",
     )
     context.set_default_timeout(SECONDS * 1000)
+    if slowness := os.environ.get("AUTOTRAIN_TEST_SLOW_SOCKET"):
+        context.add_init_script(f"({_SLOW_SOCKET})({int(slowness)})")
     one = Visit(context.new_page(), server)
     one.page.on("request", lambda request: one.requests.append(request.url))
     one.page.on("websocket", lambda socket: one.requests.append(socket.url))

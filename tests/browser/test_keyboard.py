@@ -125,10 +125,10 @@ def test_merging_downloading_and_publishing(visit: Any, server: Server, tiny_mod
     with page.expect_download() as found:
         page.keyboard.press("Enter")
     assert found.value.suggested_filename == "my-run.zip"
-    for summary in range(page.locator("summary:visible").count()):
+    for _ in range(page.locator("summary:visible").count()):
         tab_to(page, "summary")
         page.keyboard.press("Enter")
-        assert page.evaluate("document.activeElement.parentElement.open"), summary
+        page.wait_for_function("document.activeElement.parentElement.open")
         page.keyboard.press("Tab")
     page.evaluate("document.activeElement.blur(); document.querySelector('main').focus()")
     tab_to_name(page, "Name of the repository")

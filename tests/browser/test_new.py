@@ -101,7 +101,7 @@ def test_a_value_that_is_wrong_is_said_beside_its_field_and_nothing_goes_on(with
     page.fill("#epochs", "0")
     go_on(page)
     page.wait_for_function("document.getElementById('epochs-error').innerText !== ''")
-    assert page.evaluate("document.activeElement.id") in ("lr", "epochs")
+    page.wait_for_function("['lr', 'epochs'].includes(document.activeElement.id)")
     at_step(page, 4)
     page.fill("#epochs", "2")
     page.fill("#lr", "0.001")

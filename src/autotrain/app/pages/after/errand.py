@@ -56,7 +56,9 @@ class ErrandView:
             return
         is_running, is_done = errand.state == RUNNING, errand.state == DONE
         if self._was_running and is_done:
-            ui.navigate.reload()  # there is another result now
+            self._was_running = False
+            ui.navigate.reload()  # there is another result now; how it ended is shown once, by the page that comes
+            return
         self._was_running = is_running
         self._title.text = t(f"after.{errand.kind}_{errand.state}")
         self._bar.visible = self._stop.visible = is_running
