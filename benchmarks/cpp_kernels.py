@@ -1,10 +1,11 @@
-"""How long each elementwise op takes: by its C++ kernel, by its plain twin, and as torch and transformers spell it.
+"""How long each op takes: by its C++ kernel, by its plain twin, and as torch and transformers spell it.
 
     python benchmarks/cpp_kernels.py                   # one thread
     python benchmarks/cpp_kernels.py --threads 2 --seconds 1
 
-Shapes are those of SmolLM2-135M: 1,500 tokens, hidden size 576, feed-forward 1,536, vocabulary 49,152; attention in blocks
-of 9 heads by 128 queries.  Backward passes of torch's own are timed by autograd, with the forward pass's graph kept.
+Shapes are those of SmolLM2-135M: 1,500 tokens, hidden size 576, feed-forward 1,536, vocabulary 49,152; attention of 9 heads
+with 3 of keys, over texts of one length.  Backward passes of torch's own are timed by autograd, with the graph of the
+forward pass kept.
 """
 
 import argparse
@@ -19,10 +20,14 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
-from autotrain.models.kernels import library, ops
+from autotrain.models.fast.attention import attend, attend_backward
+from autotrain.models.kernels import library, ops, plain
+from autotrain.models.kernels.tiles import Heads
+from autotrain.models.layout import make_layout
+from autotrain.types import Span
 
-TOKENS, HIDDEN, WIDTH, HEADS, HEAD_SIZE, VOCABULARY, TARGETS = 1500, 576, 1536, 9, 64, 49_152, 128
-QUERIES, KEYS = 128, (128, 256, 512)
+TOKENS, HIDDEN, WIDTH, HEADS, KEY_HEADS, HEAD_SIZE, VOCABULARY, TARGETS = 1500, 576, 1536, 9, 3, 64, 49_152, 128
+LENGTHS = (60, 200, 500, 1500)
 MIN_CALLS, WARM_CALLS = 5, 2
 
 Work = Callable[[], object]
@@ -30,11 +35,15 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: ours runs by kernel or by twin; torch's is as a model without us would do it."""
+    """One line: ours runs by kernel or by twin; torch's is as a model without us would do it.
+
+    twin: where `ours` is the kernel, whatever is allowed.
+    """
 
     name: str
     ours: Work
     theirs: Work
+    twin: Work | None = None
 
 
 def median_milliseconds(work: Work, seconds: float) -> float:
@@ -104,28 +113,33 @@ def rope_entries(dtype: torch.dtype) -> list[Entry]:
     ]
 
 
-def softmax_entries(dtype: torch.dtype, keys: int) -> list[Entry]:
-    scores, grad = (normal(1, HEADS, QUERIES, keys, dtype=dtype) for _ in range(2))
-    offset, scale = keys - QUERIES, HEAD_SIZE**-0.5
-    block = (torch.tensor([offset], dtype=torch.int32), torch.tensor([QUERIES], dtype=torch.int32))
-    hidden = torch.ones(QUERIES, keys, dtype=torch.bool).triu(offset + 1)
-    mask = torch.zeros(QUERIES, keys, dtype=dtype).masked_fill(hidden, float("-inf"))
-    leaf = scores.clone().requires_grad_()
+def attention_entries(dtype: torch.dtype, length: int) -> list[Entry]:
+    """Texts of so many tokens each, against torch's attention text by text."""
+    texts = make_layout([Span(start, length) for start in range(0, TOKENS - length + 1, length)])
+    heads, count = Heads(HEADS, KEY_HEADS, HEAD_SIZE**-0.5), texts.num_tokens
+    query, grad = (normal(count, HEADS * HEAD_SIZE, dtype=dtype) for _ in range(2))
+    key, value = (normal(count, KEY_HEADS * HEAD_SIZE, dtype=dtype) for _ in range(2))
+    out, sums = attend(query, key, value, texts, heads)
+    tiles = texts.tiles(None, KEY_HEADS)
+    leaves = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
 
-    def theirs(values: Tensor) -> Tensor:
-        return (values * scale + mask).softmax(-1)
+    def theirs(*rows: Tensor) -> Tensor:
+        by_text = [one.view(1, -1, length, one.shape[1] // HEAD_SIZE, HEAD_SIZE).transpose(2, 3)[0] for one in rows]
+        made = functional.scaled_dot_product_attention(*by_text, is_causal=True, enable_gqa=True)
+        return made.transpose(1, 2).reshape(count, -1)
 
-    probabilities = theirs(scores)
     return [
         Entry(
-            f"causal_softmax_, {keys} keys",
-            lambda: ops.causal_softmax_(scores.clone(), scale, *block),
-            lambda: theirs(scores),
+            f"attention, texts of {length}",
+            lambda: attend(query, key, value, texts, heads),
+            lambda: theirs(query, key, value),
+            lambda: plain.attention(query, key, value, tiles, heads),
         ),
         Entry(
-            f"causal_softmax_backward_, {keys} keys",
-            lambda: ops.causal_softmax_backward_(probabilities, grad, scale, *block),
-            backward(theirs(leaf), [leaf], grad.clone()),
+            f"attention_backward, texts of {length}",
+            lambda: attend_backward(grad, query, key, value, out, sums, texts, heads),
+            backward(theirs(*leaves), leaves, grad),
+            lambda: plain.attention_backward(grad, query, key, value, out, sums, tiles, heads),
         ),
     ]
 
@@ -152,7 +166,7 @@ def entries(dtype: torch.dtype) -> list[Entry]:
         *norm_entries(dtype),
         *feed_forward_entries(dtype),
         *rope_entries(dtype),
-        *(entry for keys in KEYS for entry in softmax_entries(dtype, keys)),
+        *(entry for length in LENGTHS for entry in attention_entries(dtype, length)),
         *head_entries(dtype),
     ]
 
@@ -162,7 +176,7 @@ def line(entry: Entry, dtype: torch.dtype, seconds: float) -> str:
     library.allow(True)
     kernel = median_milliseconds(entry.ours, seconds)
     library.allow(False)
-    twin = median_milliseconds(entry.ours, seconds)
+    twin = median_milliseconds(entry.twin or entry.ours, seconds)
     theirs = median_milliseconds(entry.theirs, seconds)
     name = str(dtype).removeprefix("torch.")
     times = f"{kernel:.3f} | {twin:.3f} | {theirs:.3f} | {twin / kernel:.1f} | {theirs / kernel:.1f}"

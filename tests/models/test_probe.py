@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 from transformers import (
@@ -18,7 +19,7 @@ from autotrain.models.attention import FOREST
 from autotrain.models.fast.body import FastBody
 from autotrain.models.fast.switch import ALL
 from autotrain.models.forward import Policy
-from autotrain.models.precision import BF16, FP32
+from autotrain.models.precision import BF16, FP32, Precision
 
 SMALL = {"vocab_size": 211, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": None}
 
@@ -41,8 +42,21 @@ def test_layers_of_ours_are_taken_only_if_they_compute_what_the_model_does(tiny_
 def test_attention_of_ours_is_taken_only_if_it_computes_what_the_model_does(tiny_llama, monkeypatch):
     only_attention = replace(ALL, layer=False)
     assert Policy(tiny_llama(), FP32, fast=only_attention).verdict.way == "attention"
-    monkeypatch.setattr("autotrain.models.attention._by_blocks", lambda query, *_: query.transpose(1, 2))
+    monkeypatch.setattr("autotrain.models.attention._by_kernel", lambda query, *_: query.transpose(1, 2))
     assert Policy(tiny_llama(), FP32, fast=only_attention).verdict.way == "plain"
+
+
+@pytest.mark.parametrize(("precision", "way"), [(BF16, "layers"), (FP32, "attention")], ids=["bf16", "fp32"])
+def test_what_rounds_badly_with_some_ids_is_compared_with_others(tiny_llama, monkeypatch, precision: Precision, way: str):
+    """In 16 bits a large error may be a rounding; in float32 it is a mistake."""
+    right, calls = FastBody.hidden, []
+
+    def unlucky_once(self, *batch):
+        calls.append(1)
+        return right(self, *batch) * (2 if len(calls) == 1 else 1)
+
+    monkeypatch.setattr(FastBody, "hidden", unlucky_once)
+    assert Policy(tiny_llama().to(precision.compute), precision, fast=ALL).verdict.way == way
 
 
 def test_where_layers_of_ours_are_taken_the_model_runs_only_twice(tiny_llama):

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from autotrain.models.fast.attention import BlockAttention, Heads, can_attend
+from autotrain.models.fast.attention import ForestAttention, can_attend
 from autotrain.models.fast.varlen import Call, attend_at_once
 from autotrain.models.fast.varlen_check import choose_kernel
+from autotrain.models.kernels.tiles import Heads
 from autotrain.models.layout import Chain, Layout
 
 FOREST = "autotrain_forest"
@@ -117,19 +118,19 @@ def forest_attention(
 
 def _at_once(query: Tensor, key: Tensor, value: Tensor, handle: Handle, scale: float) -> Tensor | None:
     """(1, N, Q, D): all chains together, by the way that is fast on this device; None where there is none."""
-    if can_attend(query):
-        return _by_blocks(query, key, value, handle, scale)
+    heads = Heads(query.shape[1], key.shape[1], scale, handle.window)
+    if can_attend(query, heads):
+        return _by_kernel(query, key, value, handle.layout, heads)
     paths = handle.layout.paths(query.device)
     window = handle.window if handle.window and handle.window < paths.longest_path else None
     kernel = choose_kernel(query, key, value, window=window, has_branches=paths.branches is not None)
     return None if kernel is None else attend_at_once(query, key, value, kernel, Call(paths, scale, window))
 
 
-def _by_blocks(query: Tensor, key: Tensor, value: Tensor, handle: Handle, scale: float) -> Tensor:
-    """(1, N, Q, D): what the loop below computes chain by chain, by blocks of queries."""
+def _by_kernel(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads) -> Tensor:
+    """(1, N, Q, D): what the loop above computes chain by chain, by the kernel for processors."""
     rows = [tensor[0].transpose(0, 1).flatten(1) for tensor in (query, key, value)]
-    heads = Heads(query.shape[1], key.shape[1], scale, handle.window)
-    output: Tensor = BlockAttention.apply(*rows, handle.layout, heads)  # pyright: ignore[reportAssignmentType]
+    output: Tensor = ForestAttention.apply(*rows, layout, heads)  # pyright: ignore[reportAssignmentType]
     return output.unflatten(1, (query.shape[1], -1))[None]
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autotrain.models.fast.blocks import Blocks, blocks_of
 from autotrain.models.fast.paths import Paths, paths_of
+from autotrain.models.fast.tiles import tiles_of
+from autotrain.models.kernels.tiles import Tiles
 from autotrain.types import Span
 
 
@@ -41,7 +42,7 @@ class Layout:
     calls: list[None] = field(default_factory=list[None])
     _masks: dict[tuple[int, int, int | None, torch.device], Tensor] = field(default_factory=dict[Any, Tensor])
     _paths: dict[torch.device, Paths] = field(default_factory=dict[Any, Paths])
-    _blocks: dict[tuple[int | None, int], tuple[Blocks, ...]] = field(default_factory=dict[Any, tuple[Blocks, ...]])
+    _tiles: dict[tuple[int | None, int], Tiles] = field(default_factory=dict[Any, Tiles])
 
     @property
     def num_calls(self) -> int:
@@ -63,11 +64,11 @@ class Layout:
             self._masks[key] = seen if window is None else seen & (distance < window)
         return self._masks[key]
 
-    def blocks(self, window: int | None, multiple: int) -> tuple[Blocks, ...]:
-        """The chains as attention by blocks takes them."""
-        if (window, multiple) not in self._blocks:
-            self._blocks[window, multiple] = blocks_of(self.chains, window, multiple)
-        return self._blocks[window, multiple]
+    def tiles(self, window: int | None, num_heads: int) -> Tiles:
+        """The chains as the attention kernel takes them.  num_heads: of keys."""
+        if (window, num_heads) not in self._tiles:
+            self._tiles[window, num_heads] = tiles_of(self.chains, window, num_heads)
+        return self._tiles[window, num_heads]
 
     def paths(self, device: torch.device) -> Paths:
         """The chains as kernels for sequences of varying lengths take them."""

@@ -15,8 +15,6 @@ from autotrain.models.head import chunk_rows
 
 _FLOAT32_BYTES = 4
 ADAM_BYTES = 2 * _FLOAT32_BYTES  # two values for each trained weight
-# Of texts of a block and a little, a token: 129 take (64 x 64 + 64 x 128 + 64 x 192) / 129.
-_MOST_SCORES = 190
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,6 @@ class MemoryEstimate:
 
     Of each token: `layer` is what a layer keeps until the backward pass, `layer_input` what it keeps if it is computed
     again, `layer_work` what its backward pass needs besides, `ends` what embedding and last norm keep.
-    score: of each probability of attention that each head keeps.
     head: for any batch.  prediction: for each prediction; logit_row: for each of the up to `chunk_rows` at once.
     """
 
@@ -84,7 +81,6 @@ class MemoryEstimate:
     prediction: int
     logit_row: int
     chunk_rows: int
-    score: int = 0
 
     def shared_by(self, number: int) -> "MemoryEstimate":
         """Of each of `number` devices among which weights, gradients and optimizer are cut up.
@@ -111,21 +107,16 @@ class MemoryEstimate:
         """What one token keeps until the backward pass."""
         return self.num_layers * self.layer + self.ends
 
-    def activations(
-        self, num_tokens: int, num_predictions: int, num_checkpointed: int = 0, num_scores: int | None = None
-    ) -> int:
+    def activations(self, num_tokens: int, num_predictions: int, num_checkpointed: int = 0) -> int:
         """The most that a batch takes at once, if the first `num_checkpointed` layers are computed again.
 
-        num_scores: probabilities of attention that each head keeps, None for the most that so many tokens may need.
         That is at the head or in the last layer's backward pass; or, where nearly all layers are computed again, in the
         backward pass of one of those.
         """
         inputs = num_checkpointed * self.layer_input
-        scores = (num_tokens * _MOST_SCORES if num_scores is None else num_scores) * self.score
         kept = num_tokens * ((self.num_layers - num_checkpointed) * self.layer + inputs + self.ends)
-        kept += (self.num_layers - num_checkpointed) * scores
         head = self.head + num_predictions * self.prediction + min(num_predictions, self.chunk_rows) * self.logit_row
-        again = num_tokens * (inputs + self.layer + self.layer_work + self.ends) + scores if num_checkpointed else 0
+        again = num_tokens * (inputs + self.layer + self.layer_work + self.ends) if num_checkpointed else 0
         return max(kept + max(head, num_tokens * self.layer_work), again)
 
 
@@ -158,14 +149,13 @@ def estimate_memory(model: nn.Module, config: PretrainedConfig, computation: Com
         # On a processor the gradient is made where the logits were.
         logit_row=vocabulary * (value if is_cpu else value + 2 * _FLOAT32_BYTES),
         chunk_rows=chunk_rows(max(1, vocabulary), computation.device_type),
-        score=sizes.num_heads * value if computation.fast_layers else 0,
     )
 
 
 def _fast_layer(sizes: LayerSizes, value: int, state: int) -> int:
-    """Input and state after attention; q, k, v, what attention returns, gate, up; the norms' factors."""
+    """Input and state after attention; q, k, v, what attention returns, gate, up; the norms' factors, attention's sums."""
     values = 2 * sizes.queries + 2 * sizes.keys + 2 * sizes.inner
-    return 2 * sizes.hidden * state + values * value + 2 * _FLOAT32_BYTES
+    return 2 * sizes.hidden * state + values * value + (2 + sizes.num_heads) * _FLOAT32_BYTES
 
 
 def _layer(sizes: LayerSizes, value: int) -> int:

@@ -23,8 +23,10 @@ from autotrain.models.layout import Layout, make_layout
 from autotrain.models.precision import compute_dtype
 from autotrain.types import Span
 
-# Largest error allowed, relative to the largest value.  Models that can't take the layout are at 0.05 to 1.
-TOLERANCE = MappingProxyType({torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2})
+# Largest `relative_error` allowed.  Models that can't take the layout are at 0.05 to 1.
+TOLERANCE = MappingProxyType({torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 4e-2})
+# Some ids make of a rounding in 16 bits a large error, whoever computes it; what is wrong is wrong with all ids.
+_DRAWS = 3
 
 # A prompt of 6, its branches of 5 and 4, and a document of 7 tokens.
 _SPANS = (Span(0, 6), Span(6, 5, 0), Span(11, 4, 0), Span(15, 7))
@@ -60,7 +62,7 @@ class FastWays:
 class Verdict:
     """layout: what the model is given.  fused_head: whether its output can be made from its hidden states by us, by chunks.
 
-    Errors are relative to the largest value, None where nothing could be compared; reason: why not flat or not fused.
+    Errors are `relative_error`, None where nothing could be compared; reason: why not flat or not fused.
     way: the fastest that makes of a flat batch what the model makes of its rows; "rows" where none does.
     """
 
@@ -85,18 +87,41 @@ def probe(
 
     Leaves random state, training modes, attention and configuration as they were.
     """
-    ids = _random_ids(model)
     with undisturbed(model), torch.no_grad(), autocast(), _short_windows(model):
-        with attention_set_to(model, stock):
-            if body is None:
-                return Verdict("padded", False, None, None, "the model doesn't tell its body from its head")
-            rows = _rows_hidden(body, ids)
-            whole = model(input_ids=ids[_tokens(_PATHS[0])][None], use_cache=False).logits[0]
-            head_error, head_reason = check_head(rows[0], whole)
-        if head_reason:  # then the model's own code makes hidden states and logits in one go
-            fast = replace(fast, layers=None)
-        way, hidden_error, reason = _find_way(model, body, ids, rows, fast)
-    verdict = Verdict(
+        verdict = _verdict(model, body, check_head, stock, fast, 0)
+        is_exact = model.dtype == torch.float32 and not torch.is_autocast_enabled(model.device.type)
+        for draw in range(1, 1 if is_exact else _DRAWS):
+            if _is_best(verdict, fast):
+                break
+            verdict = max(verdict, _verdict(model, body, check_head, stock, fast, draw), key=_rank)
+    _tell(model, verdict)
+    return verdict
+
+
+def _is_best(verdict: Verdict, fast: FastWays) -> bool:
+    wanted: Way = "layers" if fast.layers else "attention" if fast.attention else "plain"
+    return verdict.fused_head and verdict.way == wanted
+
+
+def _rank(verdict: Verdict) -> tuple[int, bool]:
+    return ("rows", "plain", "attention", "layers").index(verdict.way), verdict.fused_head
+
+
+def _verdict(
+    model: PreTrainedModel, body: nn.Module | None, check_head: CheckHead, stock: str, fast: FastWays, draw: int
+) -> Verdict:
+    """By ids of their own for each draw."""
+    ids = _random_ids(model, draw)
+    with attention_set_to(model, stock):
+        if body is None:
+            return Verdict("padded", False, None, None, "the model doesn't tell its body from its head")
+        rows = _rows_hidden(body, ids)
+        whole = model(input_ids=ids[_tokens(_PATHS[0])][None], use_cache=False).logits[0]
+        head_error, head_reason = check_head(rows[0], whole)
+    if head_reason:  # then the model's own code makes hidden states and logits in one go
+        fast = replace(fast, layers=None)
+    way, hidden_error, reason = _find_way(model, body, ids, rows, fast)
+    return Verdict(
         "padded" if way == "rows" else "flat",
         not head_reason,
         hidden_error,
@@ -104,13 +129,11 @@ def probe(
         "; ".join(filter(None, (reason, head_reason))),
         way,
     )
-    _tell(model, verdict)
-    return verdict
 
 
-def _random_ids(model: PreTrainedModel) -> Tensor:
+def _random_ids(model: PreTrainedModel, draw: int = 0) -> Tensor:
     weight: Tensor = model.get_input_embeddings().weight  # pyright: ignore[reportAssignmentType]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(draw)
     num_tokens = sum(span.length for span in _SPANS)
     ids = torch.randint(weight.shape[0], (num_tokens,), generator=generator)
     pad_token_id = model.config.get_text_config().pad_token_id  # scores are read before it, by transformers
@@ -203,8 +226,8 @@ def check_logits(model: PreTrainedModel, formula: HeadFormula, hidden: Tensor, l
 
 
 def relative_error(value: Tensor, expected: Tensor) -> float:
-    """Largest difference, relative to the largest value."""
-    error = (value.float() - expected.float()).abs().max() / expected.float().abs().max()
+    """The norm of the difference, relative to that of the expected: in 16 bits single values may be far off."""
+    error = (value.float() - expected.float()).norm() / expected.float().norm()
     return float(error) if torch.isfinite(error) else float("inf")
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from autotrain.data.batches import cut
-from autotrain.models.fast.blocks import num_kept
 from autotrain.models.memory import MemoryEstimate
 from autotrain.models.network import Network
 from autotrain.objectives.base import Objective
@@ -28,16 +27,12 @@ _AMPLE = 4
 
 @dataclass(frozen=True)
 class LargestBatch:
-    """The micro-batch of the run with the most tokens.  indices: of its examples.  is_whole_step: no step is cut.
-
-    num_scores: probabilities of attention that each head keeps.
-    """
+    """The micro-batch of the run with the most tokens.  indices: of its examples.  is_whole_step: no step is cut."""
 
     indices: tuple[int, ...]
     num_tokens: int
     num_predictions: int
     is_whole_step: bool
-    num_scores: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,8 +75,8 @@ def find_largest(num_tokens: np.ndarray, num_trained: np.ndarray, token_budget: 
 
 
 def _of(indices: Sequence[int], num_tokens: np.ndarray, num_trained: np.ndarray, is_whole_step: bool) -> LargestBatch:
-    lengths = num_tokens[indices].tolist()
-    return LargestBatch(tuple(indices), sum(lengths), int(num_trained[indices].sum()), is_whole_step, num_kept(lengths))
+    total = int(num_tokens[indices].sum())
+    return LargestBatch(tuple(indices), total, int(num_trained[indices].sum()), is_whole_step)
 
 
 def forecast(
@@ -96,7 +91,7 @@ def forecast(
     peak_so_far_bytes: int,
 ) -> Forecast:
     """loaded_bytes: what is taken before the first step.  peak_so_far_bytes: loading may have taken more than that."""
-    activations = estimate.activations(largest.num_tokens, largest.num_predictions, num_checkpointed, largest.num_scores)
+    activations = estimate.activations(largest.num_tokens, largest.num_predictions, num_checkpointed)
     gradients = estimate.gradients * (_GRADIENTS_AT_PEAK if largest.is_whole_step else 1)
     holes = 1.0 if device_type != "cpu" else _HOLES_WITH_FAST_LAYERS if fast_layers else _HOLES
     batch = activations * holes + _FIRST_STEP_BYTES.get(device_type, 0)

@@ -211,7 +211,7 @@ def test_values_of_another_width_than_keys_are_left_to_the_plain_way(monkeypatch
 @pytest.fixture
 def plain_kernel_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every layer takes the way that it would take on a GPU, with the plain kernel in the place of the GPU's."""
-    monkeypatch.setattr(attention, "can_attend", lambda _: False)
+    monkeypatch.setattr(attention, "can_attend", lambda *_: False)
     monkeypatch.setattr(varlen_check, "candidate", lambda *_: PLAIN)
 
 

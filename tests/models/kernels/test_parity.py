@@ -7,13 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from autotrain.models.fast.tiles import tiles_of
 from autotrain.models.kernels import native, plain, selftest
 from autotrain.models.kernels.hashing import keys_of
 from autotrain.models.kernels.interface import Kernels
+from autotrain.models.kernels.tiles import Heads, Tiles
+from autotrain.models.layout import make_layout
+from autotrain.types import Span
 
 TYPES = [torch.float32, torch.bfloat16]
 # In bfloat16 a number may round to its neighbour, 2^-8 away, and then be multiplied and rounded once more.
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2**-6}
+# Of the largest number: a sum over keys of both signs may be small itself.
+ATTENTION_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2**-7}
 # (rows, columns): less than a vector, one more than a vector, a model's own.
 SIZES = [(1, 2), (3, 34), (37, 130), (70, 576)]
 
@@ -95,44 +101,33 @@ class TestRows:
         assert_close(logits, before)
 
 
-def indices(*numbers: int) -> Tensor:
-    return torch.tensor(numbers, dtype=torch.int32)
+def forest(num_heads: int) -> Tiles:
+    return tiles_of(make_layout((Span(0, 90), Span(90, 30, 0), Span(120, 80, 0), Span(200, 70))).chains, None, num_heads)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 37), (3, 2, 64, 200)])
-@pytest.mark.parametrize("window", [None, 1, 20])
-@pytest.mark.parametrize("offset", [0, 3, 136, 500])
+@pytest.mark.parametrize("heads", [Heads(1, 1, 1.0), Heads(6, 2, 0.2), Heads(6, 2, 0.2, 50)])
+@pytest.mark.parametrize("sizes", [(1, 1), (20, 36), (64, 64)])
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("grad_dtype", TYPES)
-def test_causal_softmax_and_its_gradient(kernels: Kernels, shape, window, offset, dtype, grad_dtype):
-    scores, grad = (random(*shape, dtype=kind, seed=seed) * 4 for seed, kind in enumerate((dtype, grad_dtype)))
-    offsets = indices(*range(offset, offset + shape[0]))
-    lengths = indices(*(shape[2] - number for number in range(shape[0])))
-    seen = (0.3, offsets, lengths, window)
-    made = native.causal_softmax_(kernels, scores.clone(), *seen)
-    assert_close(made, plain.causal_softmax_(scores, *seen))
-    mine, theirs = grad.clone(), grad.clone()
-    native.causal_softmax_backward_(kernels, made, mine, *seen)
-    assert_close(mine, plain.causal_softmax_backward_(made, theirs, *seen))
+def test_attention_and_its_gradients(kernels: Kernels, heads: Heads, sizes: tuple[int, int], dtype: torch.dtype):
+    query, grad = (random(270, heads.num_queries * one, dtype=dtype, gap=3) for one in sizes)
+    key, value = (random(270, heads.num_keys * one, dtype=dtype, gap=5, seed=1) for one in sizes)
+    tiles = forest(heads.num_keys)
+    out, sums = plain.attention(query, key, value, tiles, heads)
+    made, made_sums = native.attention(kernels, query, key, value, tiles, heads)
+    assert selftest.agree(made, out, ATTENTION_TOLERANCE[dtype])
+    torch.testing.assert_close(made_sums, sums, rtol=1e-5, atol=1e-5)
+    arguments = (grad, query, key, value, out, sums, tiles, heads)
+    for one, other in zip(native.attention_backward(kernels, *arguments), plain.attention_backward(*arguments), strict=True):
+        assert selftest.agree(one, other, ATTENTION_TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("heads", [1, 3])
-@pytest.mark.parametrize("width", [1, 64, 80])
-@pytest.mark.parametrize("dtype", TYPES)
-def test_rows_of_blocks_bit_for_bit(kernels: Kernels, heads: int, width: int, dtype: torch.dtype):
-    x = random(40, heads * width, dtype=dtype, gap=3)
-    order = torch.randperm(40, generator=torch.Generator().manual_seed(0)).to(torch.int32)
-    rows = torch.full((3, 16), -1, dtype=torch.int32)
-    rows[0], rows[1, :16], rows[2, :5] = order[:16], order[16:32], order[32:37]
-    packed = native.gather_rows(kernels, x, rows, heads)
-    assert torch.equal(packed, plain.gather_rows(x, rows, heads))
-    mine, theirs = torch.zeros_like(x), torch.zeros_like(x)
-    native.scatter_rows_(kernels, packed, rows, mine)
-    assert torch.equal(mine, plain.scatter_rows_(packed, rows, theirs))
-    assert torch.equal(mine[order[:37].long()], x[order[:37].long()]) and not mine[order[37:].long()].any()
-    total = random(40, heads * width, dtype=torch.float32, seed=1)
-    several = torch.where(rows < 0, rows, rows // 2)  # each token more than once
-    assert_close(native.add_rows_(kernels, packed, several, total.clone()), plain.add_rows_(packed, several, total.clone()))
+def test_attention_over_tensors_of_other_sizes_is_refused(kernels: Kernels):
+    heads, tiles, rows = Heads(6, 2, 1.0), forest(2), torch.zeros(270, 96)
+    key = rows[:, :32]
+    with pytest.raises(ValueError, match="where"):
+        native.attention(kernels, rows, rows, key, tiles, heads)
+    with pytest.raises(ValueError, match="269 tokens, and blocks of 270"):
+        native.attention(kernels, rows[:269], key[:269], key[:269], tiles, heads)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -141,17 +136,10 @@ def test_two_threads_give_the_same_bits(kernels: Kernels, two_threads: None, dty
         x, other, grad = (random(150, 576, dtype=dtype, seed=seed) for seed in range(3))
         weight, angles = random(576, dtype=dtype, seed=3), random(150, 64, dtype=dtype)
         y, rstd = native.rms_norm(kernels, x, weight, 1e-5, dtype)
-        blocks = random(3, 3, 64, 192, dtype=dtype)
-        seen = (0.1, indices(64, 0, 128), indices(64, 64, 10), None)
-        rows = torch.arange(192, dtype=torch.int32).view(3, 64) % 150
         calls: list[Callable[[], Any]] = [
             lambda: native.rms_norm_backward(kernels, grad, x, weight, rstd, other, True),
             lambda: native.swiglu_backward(kernels, grad, x, other, None),
             lambda: native.rope_(kernels, x.clone(), 9, angles, angles, False),
-            lambda: native.causal_softmax_(kernels, blocks.clone(), *seen),
-            lambda: native.causal_softmax_backward_(kernels, blocks, blocks.clone(), *seen),
-            lambda: native.gather_rows(kernels, x, rows, 9),
-            lambda: native.add_rows_(kernels, native.gather_rows(kernels, x, rows, 9), rows, torch.zeros(150, 576)),
             lambda: native.log_prob_and_gradient_(kernels, x.clone(), torch.arange(150)),
             lambda: native.dropout(kernels, x, 0.1, keys_of(3), None),
             lambda: native.dropout(kernels, x[:, 1:], 0.1, keys_of(3), None),
@@ -181,20 +169,8 @@ def test_log_probs_over_a_whole_vocabulary_are_right_to_float32(kernels: Kernels
     assert (logits - gradient).abs().max() < 1e-6
 
 
-def test_what_is_not_seen_is_not_read(kernels: Kernels):
-    scores = random(1, 1, 4, 6, dtype=torch.float32)
-    seen = (1.0, indices(0), indices(3), None)
-    wanted = native.causal_softmax_(kernels, scores.clone(), *seen)
-    spoilt = scores.masked_fill(~plain.visible(scores, *seen[1:]), float("nan"))
-    for softmax in (plain.causal_softmax_, lambda *rest: native.causal_softmax_(kernels, *rest)):
-        assert_close(softmax(spoilt.clone(), *seen), wanted)
-
-
 def test_nan_and_infinity_are_not_hidden(kernels: Kernels):
     nan, infinity = float("nan"), float("inf")
-    scores = torch.tensor([[[[0.0, nan, 1.0], [0.0, -infinity, 1.0]]]])
-    seen = (1.0, indices(2), indices(2), None)
-    assert_close(native.causal_softmax_(kernels, scores.clone(), *seen), plain.causal_softmax_(scores.clone(), *seen))
     x = torch.tensor([[1.0, nan, infinity]]).bfloat16()
     assert native.swiglu(kernels, x, torch.ones_like(x)).isnan().tolist() == [[False, True, False]]
     assert native.rms_norm(kernels, x, torch.ones(3), 1e-5, torch.bfloat16)[0].isnan().all()

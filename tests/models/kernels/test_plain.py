@@ -6,7 +6,10 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
+from autotrain.models.fast.tiles import tiles_of
 from autotrain.models.kernels import plain
+from autotrain.models.kernels.tiles import Heads
+from autotrain.models.layout import Chain
 
 TYPES = [torch.float32, torch.bfloat16]
 # Where torch rounds each step to bfloat16, the twins round once, at the end.
@@ -77,29 +80,27 @@ def test_rope_is_that_of_llama(dtype: torch.dtype):
     assert_close(turned(grad, True), x.grad)
 
 
-@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("window", [None, 4])
-def test_causal_softmax_is_a_masked_softmax(dtype: torch.dtype, window: int | None):
-    scores = leaf(2, 3, 5, 9, dtype=dtype)
-    offsets, lengths = (3, 1), (5, 4)
-    seen = [
-        [
-            [key <= offset + query and (not window or key > offset + query - window) for key in range(9)]
-            if query < length
-            else [False] * 9
-            for query in range(5)
-        ]
-        for offset, length in zip(offsets, lengths, strict=True)
-    ]
-    is_seen = torch.tensor(seen)[:, None]
-    wanted = (scores.float() * 0.5).masked_fill(~is_seen, -1e30).softmax(-1).masked_fill(~is_seen, 0).to(dtype)
-    grad = leaf(2, 3, 5, 9, dtype=dtype, seed=1).detach()
+def test_attention_is_that_of_torch(window: int | None):
+    sizes = (4 * 8, 2 * 8, 2 * 6)
+    query, key, value = (leaf(9, size, dtype=torch.float32, seed=seed) for seed, size in enumerate(sizes))
+    given = ((query, 4), (key, 2), (value, 2))
+    queries, keys, values = (one.unflatten(1, (number, -1)).transpose(0, 1) for one, number in given)
+    distance = torch.arange(9)[:, None] - torch.arange(9)
+    seen = (distance >= 0) & (distance < (window or 9))
+    wanted = functional.scaled_dot_product_attention(
+        queries[None], keys[None], values[None], attn_mask=seen, scale=0.3, enable_gqa=True
+    )[0]
+    wanted = wanted.transpose(0, 1).flatten(1)
+    grad = leaf(9, 4 * 6, dtype=torch.float32, seed=3).detach()
     wanted.backward(grad)
-    told = (0.5, torch.tensor(offsets, dtype=torch.int32), torch.tensor(lengths, dtype=torch.int32), window)
+    tiles, heads = tiles_of((Chain(0, 9),), window, 2), Heads(4, 2, 0.3, window)
     with torch.no_grad():
-        made = plain.causal_softmax_(scores.clone(), *told)
-        assert torch.equal(made, wanted)
-        assert_close(plain.causal_softmax_backward_(made, grad.clone(), *told), scores.grad)
+        out, sums = plain.attention(query, key, value, tiles, heads)
+        made = plain.attention_backward(grad, query, key, value, out, sums, tiles, heads)
+    assert_close(out, wanted)
+    for one, leaf_of_it in zip(made, (query, key, value), strict=True):
+        assert_close(one, leaf_of_it.grad)
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -114,9 +115,9 @@ def test_log_prob_is_minus_the_cross_entropy(dtype: torch.dtype):
     assert_close(over, logits.grad)
 
 
-def test_a_hand_worked_softmax():
-    # Query 1 of two sees both keys: e^(ln 3) = 3 against 1.
-    scores = torch.tensor([[[[0.0, 5.0], [torch.tensor(3.0).log(), 0.0]]]])
-    one, two = torch.tensor([0], dtype=torch.int32), torch.tensor([2], dtype=torch.int32)
-    made = plain.causal_softmax_(scores, 1.0, one, two, None)
-    torch.testing.assert_close(made, torch.tensor([[[[1.0, 0.0], [0.75, 0.25]]]]))
+def test_a_hand_worked_attention():
+    # Query 1 of two sees both keys: e^(ln 3) = 3 against 1, so three quarters of the first value.
+    query, key, value = torch.ones(2, 1), torch.tensor([[3.0], [1.0]]).log(), torch.tensor([[4.0], [8.0]])
+    out, sums = plain.attention(query, key, value, tiles_of((Chain(0, 2),), None, 1), Heads(1, 1, 1.0))
+    torch.testing.assert_close(out, torch.tensor([[4.0], [5.0]]))
+    torch.testing.assert_close(sums, torch.tensor([[3.0, 4.0]]).log2())

@@ -11,10 +11,10 @@ import torch
 from peft.tuners.lora.layer import LoraLayer
 from torch import Tensor, nn
 
-from autotrain.models.fast.attention import Heads
 from autotrain.models.fast.layer import Layer, Norm, Setting, run_layer
 from autotrain.models.fast.linear import Group
 from autotrain.models.fast.lora import is_linear, is_one_plain_adapter, read_dropout, read_linear
+from autotrain.models.kernels.tiles import Heads
 from autotrain.models.layout import Layout
 from autotrain.models.precision import compute_dtype
 

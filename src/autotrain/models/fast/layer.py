@@ -1,8 +1,8 @@
 """A decoder layer of the Llama kind as one function, forward and backward by hand.
 
-Kept for the backward pass: the layer's input, queries, keys, values, the attention weights of short texts, what attention
-returns, the state after attention, gate and up; norms, dropout masks and the gated product are made again.  In the type of
-the computation, this is a third of what autograd keeps of the same layer.
+Kept for the backward pass: the layer's input, queries, keys, values, what attention returns, the state after attention, gate
+and up; norms, attention weights, dropout masks and the gated product are made again.  In the type of the computation, this
+is a third of what autograd keeps of the same layer.
 
 Legend: N tokens, H hidden size, I inner size, Q query heads, K key heads, D head size.
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from autotrain.models.fast.attention import Heads, Kept, attend, attend_backward
+from autotrain.models.fast.attention import attend, attend_backward
 from autotrain.models.fast.linear import (
     Gradients,
     Group,
@@ -26,6 +26,7 @@ from autotrain.models.fast.linear import (
     project_backward,
 )
 from autotrain.models.kernels import ops
+from autotrain.models.kernels.tiles import Heads
 from autotrain.models.layout import Layout
 
 
@@ -85,8 +86,8 @@ class _Kept:
     queries: Tensor
     keys: Tensor
     values: Tensor
-    probabilities: Kept
     attended: Tensor
+    sums: Tensor  # of attention's exponentials
     middle: Tensor  # (N, H): after attention
     gate: Tensor
     up: Tensor
@@ -132,14 +133,13 @@ def _forward(layer: Layer, hidden: Tensor, setting: Setting) -> tuple[Tensor, _K
     normed, rstd_before = ops.rms_norm(hidden, first.weight, first.eps, setting.dtype)
     (queries, keys, values), inner_inputs = project(layer.inputs, normed, seeds[0])
     turned = _turned(layer, queries, keys, setting)
-    probabilities: Kept = []
-    attended = attend(*turned, values, setting.layout, layer.heads, probabilities)
+    attended, sums = attend(*turned, values, setting.layout, layer.heads)
     (delta,), inner_output = project(layer.output, attended, seeds[1])
     middle, normed, rstd_middle = ops.add_rms_norm(hidden, delta, second.weight, second.eps, setting.dtype)
     (gate, up), inner_gates = project(layer.gates, normed, seeds[2])
     (delta,), inner_down = project(layer.down, ops.swiglu(gate, up), seeds[3])
     inner = (inner_inputs, inner_output, inner_gates, inner_down)
-    kept = _Kept(queries, keys, values, probabilities, attended, middle, gate, up, rstd_before, rstd_middle, inner)
+    kept = _Kept(queries, keys, values, attended, sums, middle, gate, up, rstd_before, rstd_middle, inner)
     return middle + delta, kept
 
 
@@ -181,7 +181,7 @@ def _attention_backward(layer: Layer, grad: Tensor, kept: _Kept, setting: Settin
     heads = layer.heads
     if layer.query_norm is None or layer.key_norm is None:
         by_query, by_key, by_value = attend_backward(
-            grad, kept.queries, kept.keys, kept.values, setting.layout, heads, kept.probabilities
+            grad, kept.queries, kept.keys, kept.values, kept.attended, kept.sums, setting.layout, heads
         )
         _turn_back(by_query, by_key, heads, setting)
         return by_query, by_key, by_value
@@ -189,7 +189,9 @@ def _attention_backward(layer: Layer, grad: Tensor, kept: _Kept, setting: Settin
     keys, key_rstd = _head_norm(kept.keys, layer.key_norm)
     ops.rope_(queries, heads.num_queries, setting.cos, setting.sin)
     ops.rope_(keys, heads.num_keys, setting.cos, setting.sin)
-    by_query, by_key, by_value = attend_backward(grad, queries, keys, kept.values, setting.layout, heads, kept.probabilities)
+    by_query, by_key, by_value = attend_backward(
+        grad, queries, keys, kept.values, kept.attended, kept.sums, setting.layout, heads
+    )
     _turn_back(by_query, by_key, heads, setting)
     by_query = _head_norm_backward(layer.query_norm, by_query, kept.queries, query_rstd, gradients)
     by_key = _head_norm_backward(layer.key_norm, by_key, kept.keys, key_rstd, gradients)

@@ -74,6 +74,13 @@ def paths_of(chains: Sequence[Chained], device: torch.device) -> Paths:
     )
 
 
+def path_of(chains: Sequence[Chained], chain: Chained) -> np.ndarray:
+    """int32, the tokens on the path of a chain, its own at the end."""
+    before = [(chains[earlier].start, count) for earlier, count in chain.prefix]
+    pieces = [np.arange(start, start + length, dtype=np.int32) for start, length in (*before, (chain.start, chain.length))]
+    return np.concatenate(pieces)
+
+
 def _starts(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 

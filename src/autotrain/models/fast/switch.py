@@ -8,7 +8,7 @@ from autotrain.trainers.clm.values import fast_path_names
 
 @dataclass(frozen=True)
 class FastPaths:
-    """onednn: float32 products through oneDNN.  kernels: our C++ kernels.  attention: ours by blocks.
+    """onednn: float32 products through oneDNN.  kernels: our C++ kernels but that of attention.  attention: ours.
 
     lora: LoRA's linear layer as one function.  layer: a decoder layer as one function.  compile: torch.compile instead of
     these two, which it can't look into.

@@ -1,4 +1,5 @@
-// 16 floats at a time, said outright where compilers don't see by themselves that a loop can be taken so.
+// As many floats at a time as the processor takes, 16 or 8, said outright where compilers don't see by themselves that a loop
+// can be taken so.
 
 #pragma once
 
@@ -6,11 +7,18 @@
 
 namespace {
 
+#ifdef __AVX512F__
 constexpr int64_t kLanes = 16;
-typedef float Lanes __attribute__((vector_size(64)));
-typedef uint32_t LaneBits __attribute__((vector_size(64)));
-typedef int32_t LaneNumbers __attribute__((vector_size(64)));
-typedef Bf16 HalfLanes __attribute__((vector_size(32)));
+#define NUMBERED {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+#else
+constexpr int64_t kLanes = 8;
+#define NUMBERED {0, 1, 2, 3, 4, 5, 6, 7}
+#endif
+typedef float Lanes __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t LaneBits __attribute__((vector_size(4 * kLanes)));
+typedef int32_t LaneNumbers __attribute__((vector_size(4 * kLanes)));
+typedef Bf16 HalfLanes __attribute__((vector_size(2 * kLanes)));
+constexpr LaneNumbers kNumbers = NUMBERED;
 
 INLINE Lanes all(float x) { return Lanes{} + x; }
 
@@ -46,8 +54,7 @@ template <class T> INLINE void store(Lanes lanes, T* to, int64_t room) {
 
 // The first `count` lanes of one, and the others of the other.
 INLINE Lanes first_of(int64_t count, Lanes lanes, Lanes others) {
-  constexpr LaneNumbers number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return number < LaneNumbers{} + int32_t(std::min(count, kLanes)) ? lanes : others;
+  return kNumbers < LaneNumbers{} + int32_t(std::min(count, kLanes)) ? lanes : others;
 }
 
 INLINE float sum_of(Lanes lanes) {
@@ -70,6 +77,8 @@ INLINE float largest_of(Lanes lanes) {
 INLINE Lanes fused(Lanes a, Lanes b, Lanes c) {
 #ifdef __AVX512F__
   return Lanes(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c)));
+#elif defined(__FMA__)
+  return Lanes(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(c)));
 #else
   for (int64_t i = 0; i < kLanes; ++i) a[i] = fused(a[i], b[i], c[i]);
   return a;

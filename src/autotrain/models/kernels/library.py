@@ -44,8 +44,11 @@ def allow(is_allowed: bool) -> None:
 
 def loaded() -> Kernels | None:
     """The kernels, or None where the plain twins are to be used.  The first call builds and checks them: some seconds."""
-    if not _is_allowed[0]:
-        return None
+    return compiled() if _is_allowed[0] else None
+
+
+def compiled() -> Kernels | None:
+    """The same, allowed or not: attention is a fast path of its own."""
     if not _kernels:
         _kernels.append(_load())
     return _kernels[0]

@@ -1,5 +1,6 @@
 """Calls of the C++ kernels: the same arguments as the plain twins, after the kernels.  Documented in `ops`."""
 
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -9,10 +10,13 @@ from autotrain.models.kernels.hashing import Keys
 from autotrain.models.kernels.interface import Kernels
 from autotrain.models.kernels.plain import threshold
 from autotrain.models.kernels.quantized import FourBit
+from autotrain.models.kernels.tiles import Heads, Tiles
 
 _TYPE_CODES = MappingProxyType({torch.float32: 0, torch.bfloat16: 1})
 # Below so many elements, waking a second thread takes longer than the work.
 _ELEMENTS_WORTH_A_THREAD = 2**15
+# What attention does about an element of the queries, in elements of other work.
+_WORK_OF_ATTENTION = 32
 
 
 def can_take(*tensors: Tensor) -> bool:
@@ -178,77 +182,72 @@ def rope_(kernels: Kernels, x: Tensor, num_heads: int, cos: Tensor, sin: Tensor,
     return x
 
 
-def causal_softmax_(
-    kernels: Kernels, scores: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None
-) -> Tensor:
-    _require(scores.shape[:1], offsets, lengths)
-    kernels["causal_softmax"](
-        *(scores.data_ptr(), _code(scores)),
-        *(offsets.data_ptr(), lengths.data_ptr()),
-        *scores.shape,
-        *(scale, window or 0),
-        _num_threads(scores.numel()),
+def attention(
+    kernels: Kernels, query: Tensor, key: Tensor, value: Tensor, tiles: Tiles, heads: Heads
+) -> tuple[Tensor, Tensor]:
+    sizes = _attention_sizes(query, key, value, heads)
+    out = query.new_zeros(len(query), heads.num_queries * sizes.value_width)
+    sums = torch.zeros(heads.num_queries, len(query))
+    kernels["attention"](
+        *(*_rows(query), *_rows(key), *_rows(value), _code(query)),
+        *(*_tiles(tiles, len(query)), *sizes.told(heads), len(query)),
+        *(*_rows(out), sums.data_ptr()),
+        _num_threads(_WORK_OF_ATTENTION * query.numel()),
     )
-    return scores
+    return out, sums
 
 
-def causal_softmax_backward_(
+def attention_backward(
     kernels: Kernels,
-    probabilities: Tensor,
     grad: Tensor,
-    scale: float,
-    offsets: Tensor,
-    lengths: Tensor,
-    window: int | None,
-) -> Tensor:
-    _require(grad.shape, probabilities)
-    _require(grad.shape[:1], offsets, lengths)
-    kernels["causal_softmax_backward"](
-        *(probabilities.data_ptr(), _code(probabilities)),
-        *(grad.data_ptr(), _code(grad)),
-        *(offsets.data_ptr(), lengths.data_ptr()),
-        *grad.shape,
-        *(scale, window or 0),
-        _num_threads(grad.numel()),
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    sums: Tensor,
+    tiles: Tiles,
+    heads: Heads,
+) -> tuple[Tensor, Tensor, Tensor]:
+    sizes = _attention_sizes(query, key, value, heads)
+    _require(torch.Size((len(query), heads.num_queries * sizes.value_width)), grad, out)
+    _require(torch.Size((heads.num_queries, len(query))), sums)
+    by_query = query.new_zeros(query.shape)
+    by_key, by_value = (torch.zeros(tiles.num_totals, *tensor.shape) for tensor in (key, value))
+    kernels["attention_backward"](
+        *(*_rows(query), *_rows(key), *_rows(value), *_rows(out), *_rows(grad), _code(query)),
+        *(*_tiles(tiles, len(query)), *sizes.told(heads), len(query)),
+        *(sums.data_ptr(), *_rows(by_query), by_key.data_ptr(), by_value.data_ptr()),
+        _num_threads(_WORK_OF_ATTENTION * query.numel()),
     )
-    return grad
+    by_key, by_value = (total[0] if len(total) == 1 else total.sum(0) for total in (by_key, by_value))
+    return by_query, by_key.to(query.dtype), by_value.to(query.dtype)
 
 
-def gather_rows(kernels: Kernels, x: Tensor, rows: Tensor, num_heads: int) -> Tensor:
-    num_blocks, length = rows.shape
-    width = x.shape[1] // num_heads
-    out = x.new_empty(num_blocks, num_heads, length, width)
-    kernels["gather_rows"](
-        *(x.data_ptr(), x.stride(0), _code(x)),
-        rows.data_ptr(),
-        *(num_blocks, length, num_heads, width),
-        out.data_ptr(),
-        _num_threads(out.numel()),
-    )
-    return out
+@dataclass(frozen=True)
+class _AttentionSizes:
+    width: int
+    value_width: int
+
+    def told(self, heads: Heads) -> tuple[int, int, int, int, float, int]:
+        return heads.num_queries, heads.num_keys, self.width, self.value_width, heads.scale, heads.window or 0
 
 
-def scatter_rows_(kernels: Kernels, packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
-    _rows_to(kernels, "scatter_rows", packed, rows, out)
-    return out
+def _attention_sizes(query: Tensor, key: Tensor, value: Tensor, heads: Heads) -> _AttentionSizes:
+    num_tokens, width, value_width = len(query), query.shape[1] // heads.num_queries, value.shape[1] // heads.num_keys
+    _require(torch.Size((num_tokens, heads.num_queries * width)), query)
+    _require(torch.Size((num_tokens, heads.num_keys * width)), key)
+    _require(torch.Size((num_tokens, heads.num_keys * value_width)), value)
+    return _AttentionSizes(width, value_width)
 
 
-def add_rows_(kernels: Kernels, packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
-    _rows_to(kernels, "add_rows", packed, rows, out)
-    return out
+def _rows(tensor: Tensor) -> tuple[int, int]:
+    return tensor.data_ptr(), tensor.stride(0)
 
 
-def _rows_to(kernels: Kernels, name: str, packed: Tensor, rows: Tensor, out: Tensor) -> None:
-    num_blocks, num_heads, length, width = packed.shape
-    _require(torch.Size((num_blocks, length)), rows)
-    _require(torch.Size((len(out), num_heads * width)), out)
-    kernels[name](
-        *(packed.data_ptr(), _code(packed)),
-        rows.data_ptr(),
-        *(num_blocks, length, num_heads, width),
-        *(out.data_ptr(), out.stride(0)),
-        _num_threads(packed.numel()),
-    )
+def _tiles(tiles: Tiles, num_tokens: int) -> tuple[int, int, int, int]:
+    if tiles.num_tokens > num_tokens:
+        raise ValueError(f"{num_tokens} tokens, and blocks of {tiles.num_tokens}")
+    return tiles.paths.data_ptr(), tiles.blocks.data_ptr(), tiles.parts.data_ptr(), len(tiles.parts)
 
 
 def log_prob(kernels: Kernels, logits: Tensor, target: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from autotrain.models.kernels import library, native, plain
 from autotrain.models.kernels.hashing import keys_of
 from autotrain.models.kernels.quantized import FourBit
+from autotrain.models.kernels.tiles import Heads, Tiles
 
 _MAX_DROPPED = 2**32
 
@@ -96,73 +97,31 @@ def rope_(x: Tensor, num_heads: int, cos: Tensor, sin: Tensor, *, inverse: bool 
     return plain.rope_(x, num_heads, cos, sin, inverse)
 
 
-def causal_softmax_(scores: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None = None) -> Tensor:
-    """Write softmax(scale * scores) over the keys that a query sees, exactly 0 for the others, over the scores.
+def has_attention(query: Tensor) -> bool:
+    """Whether `attention` has a kernel for such queries here."""
+    return native.can_take(query) and library.compiled() is not None
 
-    scores: (B, Q, L, C), contiguous.  offsets, lengths: (B,) int32.  scale > 0.  Of block b, query i sees the keys
-    0 .. offsets[b] + i, with a window only the last `window` of them; queries from lengths[b] on see none.
-    What lies at unseen keys is not read.  Returns scores.
+
+def attention(query: Tensor, key: Tensor, value: Tensor, tiles: Tiles, heads: Heads) -> tuple[Tensor, Tensor]:
+    """What each query gathers from the keys on its path: softmax(scale * q k^T) v.  Scores are never stored.
+
+    query: (N, Q * D).  key: (N, K * D).  value: (N, K * E).  Returns (N, Q * E), zero for tokens in no block, and for the
+    backward pass (Q, N) float32: the logarithm, to the base 2, of the sum of exponentials of the scaled scores.
     """
-    _check_softmax(scale, window)
-    kernels = library.loaded()
-    if kernels and native.can_take(scores) and scores.is_contiguous() and _are_indices(offsets, lengths):
-        return native.causal_softmax_(kernels, scores, scale, offsets, lengths, window)
-    return plain.causal_softmax_(scores, scale, offsets, lengths, window)
+    kernels = library.compiled()
+    if kernels and native.can_take(query, key, value) and query.dtype == key.dtype == value.dtype:
+        return native.attention(kernels, query, key, value, tiles, heads)
+    return plain.attention(query, key, value, tiles, heads)
 
 
-def causal_softmax_backward_(
-    probabilities: Tensor, grad: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None = None
-) -> Tensor:
-    """Write the gradient of the scores, scale * p * (grad - sum of p * grad), over grad, and return it.
-
-    probabilities, grad: (B, Q, L, C), contiguous; the rest as in causal_softmax_.
-    """
-    _check_softmax(scale, window)
-    kernels, tensors = library.loaded(), (probabilities, grad)
-    fits = native.can_take(*tensors) and all(tensor.is_contiguous() for tensor in tensors)
-    if kernels and fits and _are_indices(offsets, lengths):
-        return native.causal_softmax_backward_(kernels, *tensors, scale, offsets, lengths, window)
-    return plain.causal_softmax_backward_(*tensors, scale, offsets, lengths, window)
-
-
-def gather_rows(x: Tensor, rows: Tensor, num_heads: int) -> Tensor:
-    """Put tokens together into blocks, head by head.
-
-    x: (N, heads * D).  rows: (B, L) int32, which token each row of a block is; -1: none, it is zero.
-    Returns (B, heads, L, D), contiguous.
-    """
-    kernels = library.loaded()
-    if kernels and native.can_take(x) and _are_indices(rows):
-        return native.gather_rows(kernels, x, rows, num_heads)
-    return plain.gather_rows(x, rows, num_heads)
-
-
-def scatter_rows_(packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
-    """The way back of gather_rows: write rows of blocks to their tokens.  No token is in two rows.
-
-    packed: (B, heads, L, D).  rows: (B, L) int32.  out: (N, heads * D) of the same type.  Returns out.
-    """
-    kernels = library.loaded()
-    fits = native.can_take(packed, out) and packed.is_contiguous() and packed.dtype == out.dtype
-    if kernels and fits and _are_indices(rows):
-        return native.scatter_rows_(kernels, packed, rows, out)
-    return plain.scatter_rows_(packed, rows, out)
-
-
-def add_rows_(packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
-    """Add rows of blocks to their tokens, of which each may be in many rows.
-
-    packed: (B, heads, L, D).  rows: (B, L) int32.  out: (N, heads * D) float32.  Returns out.
-    """
-    kernels = library.loaded()
-    fits = native.can_take(packed, out) and packed.is_contiguous() and out.dtype == torch.float32
-    if kernels and fits and _are_indices(rows):
-        return native.add_rows_(kernels, packed, rows, out)
-    return plain.add_rows_(packed, rows, out)
-
-
-def _are_indices(*tensors: Tensor) -> bool:
-    return all(native.is_plain(tensor, torch.int32) for tensor in tensors)
+def attention_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, sums: Tensor, tiles: Tiles, heads: Heads
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of query, key and value.  grad: (N, Q * E).  out, sums: from `attention`."""
+    kernels, tensors = library.compiled(), (grad, query, key, value, out)
+    if kernels and native.can_take(*tensors) and all(tensor.dtype == query.dtype for tensor in tensors):
+        return native.attention_backward(kernels, *tensors, sums, tiles, heads)
+    return plain.attention_backward(*tensors, sums, tiles, heads)
 
 
 def log_prob(logits: Tensor, target: Tensor) -> Tensor:
@@ -209,8 +168,3 @@ def dropout(x: Tensor, probability: float, seed: int, add_to: Tensor | None = No
     if kernels and native.can_take(*tensors) and all(map(native.is_in_rows, tensors)):
         return native.dropout(kernels, x, probability, keys, add_to)
     return plain.dropout(x, probability, keys, add_to)
-
-
-def _check_softmax(scale: float, window: int | None) -> None:
-    if scale <= 0 or (window is not None and window < 1):
-        raise ValueError(f"a softmax with scale {scale} and window {window}: both must be positive")

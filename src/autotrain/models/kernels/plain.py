@@ -1,11 +1,15 @@
 """The plain twins of the kernels, in torch: they define what each op computes.  Documented in `ops`."""
 
+import math
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from autotrain.models.kernels.hashing import Keys, hashed
 from autotrain.models.kernels.quantized import FourBit
+from autotrain.models.kernels.tiles import Heads, Tiles
 
 # The probability of dropout is rounded to a multiple of 1 / 65536.
 _LEVELS = 2**16
@@ -68,45 +72,61 @@ def rope_(x: Tensor, num_heads: int, cos: Tensor, sin: Tensor, inverse: bool) ->
     return x
 
 
-def causal_softmax_(scores: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None) -> Tensor:
-    seen = visible(scores, offsets, lengths, window)
-    probabilities = (scores.float() * scale).masked_fill(~seen, float("-inf")).softmax(-1)
-    # A row that sees nothing is zero.
-    return scores.copy_(probabilities.masked_fill(~seen, 0))
+def attention(query: Tensor, key: Tensor, value: Tensor, tiles: Tiles, heads: Heads) -> tuple[Tensor, Tensor]:
+    out = query.new_zeros(len(query), value.shape[1] // heads.num_keys * heads.num_queries)
+    sums = query.new_zeros(heads.num_queries, len(query), dtype=torch.float32)
+    for keys, own in _blocks(tiles):
+        scores = _scores(query, key, keys, own, heads)  # (K, G, L, C)
+        sums[:, own] = scores.logsumexp(-1).flatten(0, 1) / math.log(2)
+        gathered = torch.einsum("kglc,ckd->lkgd", scores.softmax(-1), _by_head(value[keys], heads.num_keys))
+        out[own] = gathered.flatten(1).to(out.dtype)
+    return out, sums
 
 
-def causal_softmax_backward_(
-    probabilities: Tensor, grad: Tensor, scale: float, offsets: Tensor, lengths: Tensor, window: int | None
-) -> Tensor:
-    seen = visible(grad, offsets, lengths, window)
-    wide, wide_grad = probabilities.float(), grad.float()
-    delta = (wide * wide_grad).masked_fill(~seen, 0).sum(-1, keepdim=True)
-    return grad.copy_((scale * wide * (wide_grad - delta)).masked_fill(~seen, 0))
+def attention_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, sums: Tensor, tiles: Tiles, heads: Heads
+) -> tuple[Tensor, Tensor, Tensor]:
+    by_query, by_key, by_value = (torch.zeros_like(tensor, dtype=torch.float32) for tensor in (query, key, value))
+    for keys, own in _blocks(tiles):
+        queries, grads, outs = (_by_group(tensor[own], heads) for tensor in (query, grad, out))
+        mine, theirs = (_by_head(tensor[keys], heads.num_keys) for tensor in (key, value))
+        of_block = sums[:, own].unflatten(0, (heads.num_keys, -1))
+        weights = (_scores(query, key, keys, own, heads) / math.log(2) - of_block[..., None]).exp2()
+        by_weight = torch.einsum("lkgd,ckd->kglc", grads, theirs)
+        delta = (grads * outs).sum(-1).permute(1, 2, 0)  # (K, G, L)
+        by_score = weights * (by_weight - delta[..., None]) * heads.scale
+        by_value.index_add_(0, keys, torch.einsum("kglc,lkgd->ckd", weights, grads).flatten(1))
+        by_key.index_add_(0, keys, torch.einsum("kglc,lkgd->ckd", by_score, queries).flatten(1))
+        by_query[own] = torch.einsum("kglc,ckd->lkgd", by_score, mine).flatten(1)
+    return by_query.to(query.dtype), by_key.to(key.dtype), by_value.to(value.dtype)
 
 
-def visible(scores: Tensor, offsets: Tensor, lengths: Tensor, window: int | None) -> Tensor:
-    """(B, 1, L, C) bool: query i sees the keys up to its block's offset + i, and of them the last `window`."""
-    num_queries, num_keys = scores.shape[-2:]
-    queries = torch.arange(num_queries, device=scores.device)
-    distance = (offsets[:, None] + queries)[..., None] - torch.arange(num_keys, device=scores.device)  # (B, L, C)
-    seen = (distance >= 0) & (queries < lengths[:, None])[..., None]
-    return (seen if window is None else seen & (distance < window))[:, None]
+def _blocks(tiles: Tiles) -> Iterator[tuple[Tensor, slice]]:
+    """Of each block the keys, (C,) int64, and which tokens its queries are."""
+    for start, num_keys, num_queries in tiles.blocks.tolist():
+        keys = tiles.paths[start : start + num_keys].long()
+        first = int(keys[-num_queries])
+        yield keys, slice(first, first + num_queries)
 
 
-def gather_rows(x: Tensor, rows: Tensor, num_heads: int) -> Tensor:
-    taken = x[rows.clamp(min=0).long()].masked_fill((rows < 0)[..., None], 0)  # (B, L, heads * D)
-    return taken.unflatten(2, (num_heads, -1)).transpose(1, 2).contiguous()
+def _scores(query: Tensor, key: Tensor, keys: Tensor, own: slice, heads: Heads) -> Tensor:
+    """(K, G, L, C) float32, minus infinity where a key isn't seen."""
+    products = torch.einsum("lkgd,ckd->kglc", _by_group(query[own], heads), _by_head(key[keys], heads.num_keys))
+    num_queries, num_keys = products.shape[2:]
+    places = torch.arange(num_keys, device=query.device)
+    distance = places[num_keys - num_queries :, None] - places  # (L, C)
+    seen = (distance >= 0) & (distance < (heads.window or num_keys))
+    return (products * heads.scale).masked_fill(~seen, -math.inf)
 
 
-def scatter_rows_(packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
-    is_there = rows >= 0
-    out[rows[is_there].long()] = packed.transpose(1, 2).flatten(2)[is_there]
-    return out
+def _by_head(rows: Tensor, num_heads: int) -> Tensor:
+    """(rows, heads, D) float32."""
+    return rows.float().unflatten(1, (num_heads, -1))
 
 
-def add_rows_(packed: Tensor, rows: Tensor, out: Tensor) -> Tensor:
-    is_there = rows >= 0
-    return out.index_add_(0, rows[is_there].long(), packed.transpose(1, 2).flatten(2)[is_there].float())
+def _by_group(rows: Tensor, heads: Heads) -> Tensor:
+    """(rows, K, G, D) float32: the query heads that share a key head together."""
+    return rows.float().unflatten(1, (heads.num_keys, heads.num_queries // heads.num_keys, -1))
 
 
 def log_prob(logits: Tensor, target: Tensor) -> Tensor:

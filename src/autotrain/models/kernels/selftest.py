@@ -11,6 +11,7 @@ from torch import Tensor
 from autotrain.models.kernels import native, plain
 from autotrain.models.kernels.hashing import keys_of
 from autotrain.models.kernels.interface import Kernels
+from autotrain.models.kernels.tiles import Heads, Tiles
 
 # Of the largest number of a result.  In bfloat16 a number may round to its other neighbour, and be multiplied after that.
 _TOLERANCE = MappingProxyType({torch.float32: 1e-5, torch.bfloat16: 2**-6})
@@ -53,10 +54,6 @@ def cases(dtype: torch.dtype) -> list[Case]:
     weight, rstd = random(_WIDTH), torch.rand(_ROWS, generator=state)
     cos, sin = random(_ROWS, _WIDTH // _HEADS), random(_ROWS, _WIDTH // _HEADS)
     keys = keys_of(1)
-    scores, grad_scores = (random(2, _HEADS, _ROWS, _WIDTH) for _ in range(2))
-    seen = (0.3, torch.tensor([_WIDTH - 7, 3], dtype=torch.int32), torch.tensor([_ROWS, 2], dtype=torch.int32), 50)
-    rows = torch.tensor([[0, 3, -1], [4, 2, 1]], dtype=torch.int32)
-    blocks = random(2, _HEADS, 3, _WIDTH // _HEADS)
     target = torch.arange(_ROWS) * 13
     return [
         (native.rms_norm, plain.rms_norm, (x, weight, 1e-5, dtype)),
@@ -66,11 +63,7 @@ def cases(dtype: torch.dtype) -> list[Case]:
         (native.swiglu_backward, plain.swiglu_backward, (grad, x, other, None)),
         (native.rope_, plain.rope_, (x, _HEADS, cos, sin, False)),
         (native.rope_, plain.rope_, (x, _HEADS, cos, sin, True)),
-        (native.causal_softmax_, plain.causal_softmax_, (scores, *seen)),
-        (native.causal_softmax_backward_, plain.causal_softmax_backward_, (scores, grad_scores, *seen)),
-        (native.gather_rows, plain.gather_rows, (x, rows, _HEADS)),
-        (native.scatter_rows_, plain.scatter_rows_, (blocks, rows, x)),
-        (native.add_rows_, plain.add_rows_, (blocks, rows.abs(), x.float())),
+        *_attention_cases(random),
         (native.log_prob, plain.log_prob, (x, target)),
         (native.log_prob_and_gradient_, plain.log_prob_and_gradient_, (x, target)),
         (native.dequantize_4bit, plain.dequantize_4bit, (*_weight(nested=False), torch.empty(13, 30, dtype=dtype))),
@@ -78,6 +71,23 @@ def cases(dtype: torch.dtype) -> list[Case]:
         (native.dropout, plain.dropout, (x, 0.3, keys, None)),
         (native.dropout, plain.dropout, (x, 0.3, keys, other)),
     ]
+
+
+def _attention_cases(random: Callable[..., Tensor]) -> list[Case]:
+    """A text of 90 tokens, two that continue its first 70, and one for itself; 4 query heads to 2 of keys."""
+    first, lengths = torch.arange(70), (20, 9, 11)
+    pieces = [torch.arange(90), torch.cat([first, torch.arange(90, 99)]), torch.arange(99, 110)]
+    blocks = [[0, 64, 64], [0, 90, 26], [90, 79, 9], [169, 11, 11]]
+    tiles = Tiles(torch.cat(pieces).int(), torch.tensor(blocks).int(), torch.tensor([[0, 3, 0], [3, 4, 0]]).int(), 1)
+    found: list[Case] = []
+    for window in (None, 40):
+        heads = Heads(4, 2, 0.3, window)
+        query, grad, key, value = (random(sum(lengths) + 70, width) for width in (4 * 20, 4 * 36, 2 * 20, 2 * 36))
+        out, sums = plain.attention(query, key, value, tiles, heads)
+        found.append((native.attention, plain.attention, (query, key, value, tiles, heads)))
+        backward = (grad, query, key, value, out, sums, tiles, heads)
+        found.append((native.attention_backward, plain.attention_backward, backward))
+    return found
 
 
 @dataclass(frozen=True)
