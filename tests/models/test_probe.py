@@ -42,6 +42,7 @@ def test_layers_of_ours_are_taken_only_if_they_compute_what_the_model_does(tiny_
 def test_attention_of_ours_is_taken_only_if_it_computes_what_the_model_does(tiny_llama, monkeypatch):
     only_attention = replace(ALL, layer=False)
     assert Policy(tiny_llama(), FP32, fast=only_attention).verdict.way == "attention"
+    assert Policy(tiny_llama().bfloat16(), BF16, fast=only_attention).verdict.way == "attention"
     monkeypatch.setattr("autotrain.models.attention._by_kernel", lambda query, *_: query.transpose(1, 2))
     assert Policy(tiny_llama(), FP32, fast=only_attention).verdict.way == "plain"
 

@@ -22,6 +22,7 @@ from autotrain.models.fast.varlen import Call, attend_at_once
 from autotrain.models.fast.varlen_check import choose_kernel
 from autotrain.models.kernels.tiles import Heads
 from autotrain.models.layout import Chain, Layout
+from autotrain.models.precision import compute_dtype
 
 FOREST = "autotrain_forest"
 
@@ -118,8 +119,8 @@ def forest_attention(
 
 def _at_once(query: Tensor, key: Tensor, value: Tensor, handle: Handle, scale: float) -> Tensor | None:
     """(1, N, Q, D): all chains together, by the way that is fast on this device; None where there is none."""
-    heads = Heads(query.shape[1], key.shape[1], scale, handle.window)
-    if can_attend(query, heads):
+    if can_attend(query, key.shape[1], scale):
+        heads = Heads(query.shape[1], key.shape[1], scale, handle.window)
         return _by_kernel(query, key, value, handle.layout, heads)
     paths = handle.layout.paths(query.device)
     window = handle.window if handle.window and handle.window < paths.longest_path else None
@@ -129,7 +130,8 @@ def _at_once(query: Tensor, key: Tensor, value: Tensor, handle: Handle, scale: f
 
 def _by_kernel(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads) -> Tensor:
     """(1, N, Q, D): what the loop above computes chain by chain, by the kernel for processors."""
-    rows = [tensor[0].transpose(0, 1).flatten(1) for tensor in (query, key, value)]
+    dtype = compute_dtype(query)  # autocast's, as for torch's attention; queries and keys may come in float32
+    rows = [tensor[0].transpose(0, 1).flatten(1).to(dtype) for tensor in (query, key, value)]
     output: Tensor = ForestAttention.apply(*rows, layout, heads)  # pyright: ignore[reportAssignmentType]
     return output.unflatten(1, (query.shape[1], -1))[None]
 

@@ -112,9 +112,21 @@ def test_a_layout_of_more_tokens_is_refused():
 
 
 def test_other_types_and_heads_are_left_to_torch():
-    heads = Heads(6, 2, 1.0)
-    assert can_attend(torch.zeros(1), heads) and can_attend(torch.zeros(1, dtype=torch.bfloat16), heads)
-    assert not can_attend(torch.zeros(1, dtype=torch.float64), heads) and not can_attend(torch.zeros(1).half(), heads)
+    query = torch.zeros(1, 6, 3, 8)
+    assert can_attend(query, 2, 1.0) and can_attend(query.bfloat16(), 2, 1.0)
+    assert not can_attend(query.double(), 2, 1.0) and not can_attend(query.half(), 2, 1.0)
+    assert not can_attend(query, 4, 1.0) and not can_attend(query, 2, -1.0)
+
+
+def test_autocast_decides_the_type_as_it_does_for_torchs_attention():
+    """Queries and keys come out of a rotation in float32, values out of a product in bfloat16."""
+    layout = Layout(make_layout(PAIRS).chains, 206, fast=True)
+    query, key, value = (torch.randn(1, number, 206, 16, requires_grad=True) for number in (6, 2, 2))
+    with torch.autocast("cpu", torch.bfloat16):
+        output, _ = forest_attention(torch.nn.Identity(), query, key, value.bfloat16(), Handle(layout, None))
+    assert output.dtype == torch.bfloat16
+    output.sum().backward()
+    assert all(tensor.grad is not None and tensor.grad.dtype == torch.float32 for tensor in (query, key, value))
 
 
 @pytest.mark.parametrize(

@@ -175,3 +175,8 @@ def test_tensors_that_a_kernel_does_not_read_go_to_the_twin(kernels: Kernels):
         torch.testing.assert_close(made.float(), plain.swiglu(x, x), rtol=1e-2, atol=1e-2)
     y, _ = ops.rms_norm(torch.randn(0, 8), torch.ones(8), 1e-5, torch.bfloat16)
     assert y.shape == (0, 8)
+
+
+def test_kernels_may_be_needed_first_inside_of_autocast(kernels: Kernels):
+    with torch.autocast("cpu", torch.bfloat16):
+        assert selftest.failed_ops(kernels) == []

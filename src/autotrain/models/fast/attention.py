@@ -15,11 +15,15 @@ from torch.autograd.function import once_differentiable
 from autotrain.models.kernels import ops
 from autotrain.models.kernels.tiles import Heads
 from autotrain.models.layout import Layout
+from autotrain.models.precision import compute_dtype
 
 
-def can_attend(query: Tensor, heads: Heads) -> bool:
-    """Whether there is a kernel for such values; without one, torch's attention is faster than the kernel's twin."""
-    return heads.num_queries % heads.num_keys == 0 and heads.scale > 0 and ops.has_attention(query)
+def can_attend(query: Tensor, num_keys: int, scale: float) -> bool:
+    """Whether there is a kernel for such values; without one, torch's attention is faster than the kernel's twin.
+
+    query: (1, Q, N, D).  num_keys: K.
+    """
+    return query.shape[1] % num_keys == 0 and scale > 0 and ops.has_attention(query.device, compute_dtype(query))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: Heads) -> tuple[Tensor, Tensor]:

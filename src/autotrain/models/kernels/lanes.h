@@ -1,4 +1,4 @@
-// As many floats at a time as the processor takes, 16 or 8, said outright where compilers don't see by themselves that a loop
+// As many floats at a time as the processor takes, said outright where compilers don't see by themselves that a loop
 // can be taken so.
 
 #pragma once
@@ -9,16 +9,20 @@ namespace {
 
 #ifdef __AVX512F__
 constexpr int64_t kLanes = 16;
-#define NUMBERED {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
-#else
+#define NUMBERS {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+#elif defined(__AVX__)
 constexpr int64_t kLanes = 8;
-#define NUMBERED {0, 1, 2, 3, 4, 5, 6, 7}
+#define NUMBERS {0, 1, 2, 3, 4, 5, 6, 7}
+#else
+constexpr int64_t kLanes = 4;
+#define NUMBERS {0, 1, 2, 3}
 #endif
 typedef float Lanes __attribute__((vector_size(4 * kLanes)));
 typedef uint32_t LaneBits __attribute__((vector_size(4 * kLanes)));
 typedef int32_t LaneNumbers __attribute__((vector_size(4 * kLanes)));
 typedef Bf16 HalfLanes __attribute__((vector_size(2 * kLanes)));
-constexpr LaneNumbers kNumbers = NUMBERED;
+constexpr LaneNumbers kNumbers = NUMBERS;
+#undef NUMBERS
 
 INLINE Lanes all(float x) { return Lanes{} + x; }
 
@@ -52,11 +56,6 @@ template <class T> INLINE void store(Lanes lanes, T* to, int64_t room) {
   std::memcpy(to, space, room * sizeof(T));
 }
 
-// The first `count` lanes of one, and the others of the other.
-INLINE Lanes first_of(int64_t count, Lanes lanes, Lanes others) {
-  return kNumbers < LaneNumbers{} + int32_t(std::min(count, kLanes)) ? lanes : others;
-}
-
 INLINE float sum_of(Lanes lanes) {
 #ifdef __AVX512F__
   return _mm512_reduce_add_ps(__m512(lanes));  // in the same order
@@ -65,19 +64,10 @@ INLINE float sum_of(Lanes lanes) {
     for (int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   return lanes[0];
 }
-INLINE float largest_of(Lanes lanes) {
-#ifdef __AVX512F__
-  return _mm512_reduce_max_ps(__m512(lanes));
-#endif
-  for (int64_t half = kLanes / 2; half > 0; half /= 2)
-    for (int64_t i = 0; i < half; ++i) lanes[i] = lanes[i + half] > lanes[i] ? lanes[i + half] : lanes[i];
-  return lanes[0];
-}
-
 INLINE Lanes fused(Lanes a, Lanes b, Lanes c) {
 #ifdef __AVX512F__
   return Lanes(_mm512_fmadd_ps(__m512(a), __m512(b), __m512(c)));
-#elif defined(__FMA__)
+#elif defined(__AVX__) && defined(__FMA__)
   return Lanes(_mm256_fmadd_ps(__m256(a), __m256(b), __m256(c)));
 #else
   for (int64_t i = 0; i < kLanes; ++i) a[i] = fused(a[i], b[i], c[i]);

@@ -97,9 +97,9 @@ def rope_(x: Tensor, num_heads: int, cos: Tensor, sin: Tensor, *, inverse: bool 
     return plain.rope_(x, num_heads, cos, sin, inverse)
 
 
-def has_attention(query: Tensor) -> bool:
-    """Whether `attention` has a kernel for such queries here."""
-    return native.can_take(query) and library.compiled() is not None
+def has_attention(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `attention` has a kernel for queries of this type here."""
+    return native.can_take(torch.empty(1, device=device, dtype=dtype)) and library.compiled() is not None
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, tiles: Tiles, heads: Heads) -> tuple[Tensor, Tensor]:
