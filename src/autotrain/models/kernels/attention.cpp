@@ -249,12 +249,13 @@ template <class T> struct Backward {
   }
 };
 
-// enter(worker, total), and run each block of a part: parts and key heads are shared out as threads become free.
-template <class Worker, class Enter>
-INLINE void over_parts(const Problem& problem, const Worker& like, [[maybe_unused]] int threads, Enter enter) {
+// Each thread makes a worker, enters it into each part's total, and runs its blocks: parts and key heads are shared out as
+// threads become free.
+template <class Make, class Enter>
+INLINE void over_parts(const Problem& problem, [[maybe_unused]] int threads, Make make, Enter enter) {
 #pragma omp parallel num_threads(threads)
   {
-    Worker worker = like;
+    auto worker = make();
 #pragma omp for schedule(dynamic, 1)
     for (int64_t item = 0; item < problem.num_parts * problem.key_heads; ++item) {
       const int32_t* part = problem.parts + 3 * (item / problem.key_heads);
@@ -279,9 +280,11 @@ void attention(const void* query, int64_t query_stride, const void* key, int64_t
   const Problem problem{paths, blocks, parts, num_parts, query_heads, key_heads, w, v, scale, window, num_tokens};
   with_type(type, [&](auto t) {
     using T = decltype(t);
-    const Forward<T> like(problem, {static_cast<const T*>(query), query_stride, w}, {static_cast<const T*>(key), key_stride, w},
-                          {static_cast<const T*>(value), value_stride, v}, {static_cast<T*>(out), out_stride, v}, log_sums);
-    over_parts(problem, like, threads, [](auto&, int64_t) {});
+    const auto make = [&] {
+      return Forward<T>(problem, {static_cast<const T*>(query), query_stride, w}, {static_cast<const T*>(key), key_stride, w},
+                        {static_cast<const T*>(value), value_stride, v}, {static_cast<T*>(out), out_stride, v}, log_sums);
+    };
+    over_parts(problem, threads, make, [](auto&, int64_t) {});
   });
 }
 
@@ -297,11 +300,13 @@ void attention_backward(const void* query, int64_t query_stride, const void* key
   with_type(type, [&](auto t) {
     using T = decltype(t);
     const int64_t key_size = key_heads * width, value_size = key_heads * value_width;
-    const Backward<T> like(problem, {static_cast<const T*>(query), query_stride, w}, {static_cast<const T*>(key), key_stride, w},
-                           {static_cast<const T*>(value), value_stride, v}, {static_cast<const T*>(out), out_stride, v},
-                           {static_cast<const T*>(grad), grad_stride, v}, log_sums,
-                           {static_cast<T*>(by_query), by_query_stride, w}, {by_key, key_size, w}, {by_value, value_size, v});
-    over_parts(problem, like, threads, [&](auto& worker, int64_t total) {
+    const auto make = [&] {
+      return Backward<T>(problem, {static_cast<const T*>(query), query_stride, w}, {static_cast<const T*>(key), key_stride, w},
+                         {static_cast<const T*>(value), value_stride, v}, {static_cast<const T*>(out), out_stride, v},
+                         {static_cast<const T*>(grad), grad_stride, v}, log_sums,
+                         {static_cast<T*>(by_query), by_query_stride, w}, {by_key, key_size, w}, {by_value, value_size, v});
+    };
+    over_parts(problem, threads, make, [&](auto& worker, int64_t total) {
       worker.by_key.at = by_key + total * num_tokens * key_size;
       worker.by_value.at = by_value + total * num_tokens * value_size;
     });

@@ -38,7 +38,7 @@ _kernels: list[Kernels | None] = []  # empty until the first use
 
 
 def allow(is_allowed: bool) -> None:
-    """Whether kernels may be used at all in this process; from the start they may."""
+    """Whether `loaded` gives kernels in this process; from the start it does."""
     _is_allowed[0] = is_allowed
 
 

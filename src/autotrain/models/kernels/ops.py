@@ -105,8 +105,9 @@ def has_attention(device: torch.device, dtype: torch.dtype) -> bool:
 def attention(query: Tensor, key: Tensor, value: Tensor, tiles: Tiles, heads: Heads) -> tuple[Tensor, Tensor]:
     """What each query gathers from the keys on its path: softmax(scale * q k^T) v.  Scores are never stored.
 
-    query: (N, Q * D).  key: (N, K * D).  value: (N, K * E).  Returns (N, Q * E), zero for tokens in no block, and for the
-    backward pass (Q, N) float32: the logarithm, to the base 2, of the sum of exponentials of the scaled scores.
+    On the processor.  query: (N, Q * D).  key: (N, K * D).  value: (N, K * E).  Returns (N, Q * E), zero for tokens in no
+    block, and for the backward pass (Q, N) float32: the logarithm, to the base 2, of the sum of exponentials of the scaled
+    scores.
     """
     kernels = library.compiled()
     if kernels and native.can_take(query, key, value) and query.dtype == key.dtype == value.dtype:
