@@ -2,10 +2,11 @@
 
     python benchmarks/cpp_kernels.py                   # one thread
     python benchmarks/cpp_kernels.py --threads 2 --seconds 1
+    python benchmarks/cpp_kernels.py --onednn          # float32 products of torch and of the twins as a run makes them
 
 Shapes are those of SmolLM2-135M: 1,500 tokens, hidden size 576, feed-forward 1,536, vocabulary 49,152; attention of 9 heads
-with 3 of keys, over texts of one length.  Backward passes of torch's own are timed by autograd, with the graph of the
-forward pass kept.
+with 3 of keys, over texts of one length; LoRA of several ranks, by the kernels also where `ops` leaves it to torch.
+Backward passes of torch's own are timed by autograd, with the graph of the forward pass kept.
 """
 
 import argparse
@@ -21,13 +22,15 @@ from torch.nn import functional
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
 from autotrain.models.fast.attention import attend, attend_backward
-from autotrain.models.kernels import library, ops, plain
+from autotrain.models.fast.onednn import use_onednn
+from autotrain.models.kernels import library, native, ops, plain
 from autotrain.models.kernels.tiles import Heads
 from autotrain.models.layout import make_layout
 from autotrain.types import Span
 
 TOKENS, HIDDEN, WIDTH, HEADS, KEY_HEADS, HEAD_SIZE, VOCABULARY, TARGETS = 1500, 576, 1536, 9, 3, 64, 49_152, 128
 LENGTHS = (60, 200, 500, 1500)
+RANKS = (8, 16, 48, 64)
 MIN_CALLS, WARM_CALLS = 5, 2
 
 Work = Callable[[], object]
@@ -144,6 +147,40 @@ def attention_entries(dtype: torch.dtype, length: int) -> list[Entry]:
     ]
 
 
+def lora_entries(dtype: torch.dtype, rank: int) -> list[Entry]:
+    """The narrow products of gate's adapter, its matrices in float32, as they are trained."""
+    kernels = library.compiled()
+    assert kernels is not None
+    x, grad, narrow, by_narrow = (normal(TOKENS, width, dtype=dtype) for width in (HIDDEN, WIDTH, rank, rank))
+    out = torch.zeros_like(grad)
+    down, up = torch.randn(rank, HIDDEN), torch.randn(WIDTH, rank)
+
+    def theirs_backward() -> tuple[Tensor, Tensor]:
+        torch.mm(grad, up.to(dtype), out=by_narrow).mul_(2.0)
+        return by_narrow, (grad.T @ narrow).float().mul_(2.0)
+
+    return [
+        Entry(
+            f"lora_shrink, rank {rank}",
+            lambda: native.lora_shrink(kernels, x, down, 1.0),
+            lambda: x @ down.to(dtype).T,
+            lambda: plain.lora_shrink(x, down, 1.0),
+        ),
+        Entry(
+            f"lora_expand_, rank {rank}",
+            lambda: native.lora_expand_(kernels, out, narrow, up.T, 2.0),
+            lambda: out.addmm_(narrow, up.to(dtype).T, alpha=2.0),
+            lambda: plain.lora_expand_(out, narrow, up.T, 2.0),
+        ),
+        Entry(
+            f"lora_backward, rank {rank}",
+            lambda: native.lora_backward(kernels, grad, narrow, up.T, 2.0, by_narrow),
+            theirs_backward,
+            lambda: plain.lora_backward(grad, narrow, up.T, 2.0, by_narrow),
+        ),
+    ]
+
+
 def head_entries(dtype: torch.dtype) -> list[Entry]:
     logits, target = normal(TARGETS, VOCABULARY, dtype=dtype), torch.randint(VOCABULARY, (TARGETS,))
     leaf = logits.clone().requires_grad_()
@@ -167,6 +204,7 @@ def entries(dtype: torch.dtype) -> list[Entry]:
         *feed_forward_entries(dtype),
         *rope_entries(dtype),
         *(entry for length in LENGTHS for entry in attention_entries(dtype, length)),
+        *(entry for rank in RANKS for entry in lora_entries(dtype, rank)),
         *head_entries(dtype),
     ]
 
@@ -187,7 +225,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.2, help="for each figure")
+    parser.add_argument("--onednn", action="store_true", help="float32 products through oneDNN, if exact there")
     arguments = parser.parse_args()
+    use_onednn(arguments.onednn)
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     if library.loaded() is None:

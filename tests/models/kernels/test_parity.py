@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from autotrain.models.fast.tiles import tiles_of
-from autotrain.models.kernels import native, plain, selftest
+from autotrain.models.kernels import native, ops, plain, selftest
 from autotrain.models.kernels.hashing import keys_of
 from autotrain.models.kernels.interface import Kernels
 from autotrain.models.kernels.tiles import Heads, Tiles
@@ -130,6 +130,68 @@ def test_attention_over_tensors_of_other_sizes_is_refused(kernels: Kernels):
         native.attention(kernels, rows[:269], key[:269], key[:269], tiles, heads)
 
 
+# (rows, width, rank): a single one of each, fewer than a vector, one more than whole ones, several sums of rows.
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (5, 30, 3), (130, 49, 17), (801, 192, 48)])
+@pytest.mark.parametrize("gap", [0, 5])
+@pytest.mark.parametrize("matrix_dtype", TYPES)
+@pytest.mark.parametrize("dtype", TYPES)
+def test_lora(kernels: Kernels, sizes: tuple[int, int, int], gap: int, matrix_dtype: torch.dtype, dtype: torch.dtype):
+    rows, width, rank = sizes
+    wide, grad = (random(rows, width, dtype=dtype, seed=seed, gap=gap) for seed in (0, 1))
+    narrow = random(rows, rank, dtype=dtype, seed=2, gap=gap)
+    # As numbers in 16 bits, so that rounding isn't part of what is compared.
+    exact_wide, exact_grad, exact_narrow = wide.double(), grad.double(), narrow.double()
+    by_rows, by_columns = (random(*shape, dtype=matrix_dtype, seed=3) for shape in ((rank, width), (width, rank)))
+    for matrix in (by_rows, by_columns.T):
+        exact = matrix.to(dtype).double()
+        made = native.lora_shrink(kernels, wide, matrix, 0.5)
+        assert made.dtype == dtype and near(made, 0.5 * exact_wide @ exact.T, dtype)
+        out = random(rows, width, dtype=dtype, seed=4, gap=gap)
+        expected = out.double() + 0.5 * exact_narrow @ exact
+        assert native.lora_expand_(kernels, out, narrow, matrix, 0.5) is out
+        assert near(out, expected, dtype)
+        by_narrow = random(rows, rank, dtype=dtype, seed=5, gap=gap)
+        by_matrix = native.lora_backward(kernels, grad, narrow, matrix, 0.5, by_narrow)
+        assert by_matrix.stride() == matrix.stride()
+        assert near(by_narrow, 0.5 * exact_grad @ exact.T, dtype)
+        assert near(by_matrix, 0.5 * exact_narrow.T @ exact_grad, torch.float32)  # float32 for bfloat16, too
+        by_matrix = native.lora_backward(kernels, grad, narrow, matrix, 1.0, None)
+        assert near(by_matrix, exact_narrow.T @ exact_grad, torch.float32)
+
+
+def near(made: Tensor, exact: Tensor, dtype: torch.dtype) -> bool:
+    """To the last place of `dtype`, of the largest number."""
+    return selftest.agree(made.double(), exact, {torch.float32: 1e-6, torch.bfloat16: 2**-8}[dtype])
+
+
+def test_lora_writes_nothing_beyond_its_columns(kernels: Kernels):
+    place = torch.full((70, 60), 7.0)
+    native.lora_expand_(kernels, place[:, 10:43], torch.ones(70, 3), torch.ones(3, 33), 1.0)
+    assert (place[:, 10:43] == 10).all()
+    native.lora_backward(kernels, torch.ones(70, 33), torch.ones(70, 3), torch.ones(3, 33), 1.0, place[:, 50:53])
+    assert (place[:, 50:53] == 33).all()
+    place[:, 10:43] = place[:, 50:53] = 7
+    assert (place == 7).all()
+
+
+def test_an_adapter_of_a_rank_that_is_not_narrow_is_left_to_the_library(kernels: Kernels):
+    assert native.is_narrow(torch.ones(48, 9)) and native.is_narrow(torch.ones(9, 48).T)
+    assert not native.is_narrow(torch.ones(49, 9)) and not native.is_narrow(torch.ones(8, 18)[:, ::2])
+    assert not native.is_narrow(torch.ones(8, 9).half())
+    wide, matrix = torch.randn(5, 9), torch.randn(49, 9)
+    torch.testing.assert_close(ops.lora_shrink(wide, matrix, 2.0), 2 * wide @ matrix.T)
+
+
+def test_lora_over_tensors_of_other_sizes_is_refused(kernels: Kernels):
+    wide, narrow, matrix = torch.zeros(5, 20), torch.zeros(5, 3), torch.zeros(3, 20)
+    with pytest.raises(ValueError, match="where"):
+        native.lora_shrink(kernels, wide[:, 1:], matrix, 1.0)
+    with pytest.raises(ValueError, match="where"):
+        native.lora_expand_(kernels, wide, narrow[:, 1:], matrix, 1.0)
+    with pytest.raises(ValueError, match="where"):
+        native.lora_backward(kernels, wide, narrow, matrix, 1.0, narrow[:4])
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 def test_two_threads_give_the_same_bits(kernels: Kernels, two_threads: None, dtype: torch.dtype):
     def results() -> list[Tensor]:
@@ -143,6 +205,9 @@ def test_two_threads_give_the_same_bits(kernels: Kernels, two_threads: None, dty
             lambda: native.log_prob_and_gradient_(kernels, x.clone(), torch.arange(150)),
             lambda: native.dropout(kernels, x, 0.1, keys_of(3), None),
             lambda: native.dropout(kernels, x[:, 1:], 0.1, keys_of(3), None),
+            lambda: native.lora_shrink(kernels, x, other[:20], 1.0),
+            lambda: native.lora_expand_(kernels, x.clone(), y[:, :20], other[:20], 1.0),
+            lambda: native.lora_backward(kernels, grad, y[:, :20], other[:20], 1.0, x[:, :20].clone()),
         ]
         return [y, rstd, *(tensor for call in calls for tensor in selftest.tensors_of(call()))]
 
@@ -175,6 +240,12 @@ def test_nan_and_infinity_are_not_hidden(kernels: Kernels):
     assert native.swiglu(kernels, x, torch.ones_like(x)).isnan().tolist() == [[False, True, False]]
     assert native.rms_norm(kernels, x, torch.ones(3), 1e-5, torch.bfloat16)[0].isnan().all()
     assert native.log_prob(kernels, x, torch.tensor([0])).isnan().all()
+    narrow, matrix = torch.tensor([[nan, 0.0], [1.0, 1.0]]), torch.tensor([[1.0, infinity], [1.0, 1.0]])
+    assert native.lora_shrink(kernels, x[:, :2].float(), matrix, 1.0).isnan().all()
+    grown = native.lora_expand_(kernels, torch.zeros(2, 2), narrow, matrix, 1.0)
+    assert grown[0].isnan().all() and grown[1].tolist() == [2.0, infinity]
+    by_matrix = native.lora_backward(kernels, torch.ones(2, 2), narrow, matrix, 1.0, None)
+    assert by_matrix[0].isnan().all() and by_matrix[1].tolist() == [1.0, 1.0]
     dropped = native.dropout(kernels, torch.full((1, 64), nan), 0.5, keys_of(1), None)
     assert 0 < dropped.isnan().sum() < 64
 

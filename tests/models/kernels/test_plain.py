@@ -48,6 +48,24 @@ def test_rms_norm_is_that_of_llama(dtype: torch.dtype, weight_dtype: torch.dtype
     assert_close(grad_weight, norm.weight.grad)
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_the_products_of_lora_are_those_of_its_formula_and_their_gradients_autograds(is_turned: bool):
+    x, grad, out = (leaf(7, width, dtype=torch.float32, seed=seed) for seed, width in enumerate((20, 30, 30)))
+    down, up = (leaf(3, width, dtype=torch.float32, seed=seed) for seed, width in ((3, 20), (4, 30)))
+    (out + 0.5 * x @ down.T @ up).backward(grad.detach())
+    with torch.no_grad():
+        mine, mine_down = (m.T.contiguous().T if is_turned else m.clone() for m in (up, down))
+        inner = plain.lora_shrink(x, mine_down, 1.0)
+        assert_close(plain.lora_shrink(x, mine_down, 0.5), 0.5 * x @ down.T)
+        assert_close(plain.lora_expand_(out.clone(), inner, mine, 0.5), out + 0.5 * x @ down.T @ up)
+        by_inner = torch.empty_like(inner)
+        by_up = plain.lora_backward(grad, inner, mine, 0.5, by_inner)
+        assert by_up.stride() == mine.stride()
+        assert_close(by_up, up.grad)
+        assert_close(plain.lora_expand_(torch.zeros_like(x), by_inner, mine_down, 1.0), x.grad)
+        assert_close(plain.lora_backward(x, by_inner, mine_down, 1.0, None), down.grad)
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 def test_swiglu_is_silu_of_the_gate_times_up(dtype: torch.dtype):
     gate, up = leaf(7, 48, dtype=dtype), leaf(7, 48, dtype=dtype, seed=1)

@@ -163,9 +163,9 @@ def _backward(layer: Layer, grad: Tensor, hidden: Tensor, kept: _Kept, setting: 
     """The gradient of hidden from that of the output, both (N, H)."""
     seeds, dtype = _seeds(setting), setting.dtype
     by_outputs = [grad.to(dtype)]
-    by_product, by_inner = project_back(layer.down, by_outputs, kept.inner[3], seeds[3])
+    by_product, by_inner = project_back(layer.down, by_outputs, kept.inner[3], seeds[3], gradients)
     *by_gates, product = ops.swiglu_backward(by_product, kept.gate, kept.up, (kept.gate, kept.up))
-    enter_gradients(layer.down, by_outputs, product, kept.inner[3], by_inner, seeds[3], gradients)
+    enter_gradients(layer.down, by_outputs, product, by_inner, seeds[3], gradients)
     normed = _normed_again(kept.middle, layer.before_mlp, kept.rstd_middle, dtype)
     by_normed = project_backward(layer.gates, by_gates, normed, kept.inner[2], seeds[2], gradients)
     grad = _norm_backward(layer.before_mlp, by_normed, kept.middle, kept.rstd_middle, grad, gradients)

@@ -56,6 +56,11 @@ class Group:
     def ranks(self) -> list[int]:
         return [adapter.down.shape[0] for adapter in self.adapters]
 
+    def parts(self, inner: Tensor | None) -> list[Tensor | None]:
+        """Of (N, R) each layer's own (N, r), None where it has no adapter."""
+        found = iter(() if inner is None else inner.split(self.ranks, dim=1))
+        return [next(found, None) if layer.adapter else None for layer in self.layers]
+
     def trained(self) -> list[Tensor]:
         """What gradients are made for."""
         found = [tensor for layer in self.layers for tensor in (layer.matrix, layer.bias) if tensor is not None]
@@ -68,13 +73,15 @@ Gradients = dict[int, Tensor]  # by id of the parameter
 
 def project(group: Group, inputs: Tensor, seed: int) -> tuple[list[Tensor], Tensor | None]:
     """What each layer makes of inputs (N, I), and (N, R) what the adapters made on the way, for `project_backward`."""
-    dtype = inputs.dtype
-    outputs = [_dense(layer, inputs) for layer in group.layers]
     if not group.adapters:
-        return outputs, None
-    inner = _dropped(group, inputs, seed) @ _downs(group, dtype).T
-    for adapter, output, part in _with_parts(group, outputs, inner):
-        output.addmm_(part, adapter.up.to(dtype).T, alpha=adapter.scaling)
+        return [_dense(layer, inputs) for layer in group.layers], None
+    inner = ops.lora_shrink(_dropped(group, inputs, seed), _downs(group))
+    outputs: list[Tensor] = []
+    for layer, part in zip(group.layers, group.parts(inner), strict=True):
+        output = _dense(layer, inputs)
+        if layer.adapter is not None and part is not None:
+            ops.lora_expand_(output, part, layer.adapter.up.T, layer.adapter.scaling)
+        outputs.append(output)
     return outputs, inner
 
 
@@ -85,44 +92,44 @@ def project_backward(
 
     grads: (N, O) for each layer, in the type of the inputs.
     """
-    total, by_inner = project_back(group, grads, inner, seed)
-    enter_gradients(group, grads, inputs, inner, by_inner, seed, gradients)
+    total, by_inner = project_back(group, grads, inner, seed, gradients)
+    enter_gradients(group, grads, inputs, by_inner, seed, gradients)
     return total
 
 
-def project_back(group: Group, grads: Sequence[Tensor], inner: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
-    """The gradients of the inputs, (N, I), and of what the adapters made on the way, (N, R)."""
+def project_back(
+    group: Group, grads: Sequence[Tensor], inner: Tensor | None, seed: int, gradients: Gradients
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients of the inputs, (N, I), and of what the adapters made on the way, (N, R).
+
+    Those of the matrices that the adapters end with are entered.
+    """
     dtype = grads[0].dtype
-    total = grads[0] @ group.layers[0].read(dtype)
-    for layer, grad in zip(group.layers[1:], grads[1:], strict=True):
-        total.addmm_(grad, layer.read(dtype))
-    if inner is None:
+    by_inner = None if inner is None else torch.empty_like(inner)
+    total: Tensor | None = None
+    for layer, grad, part, by_part in zip(group.layers, grads, group.parts(inner), group.parts(by_inner), strict=True):
+        total = grad @ layer.read(dtype) if total is None else total.addmm_(grad, layer.read(dtype))
+        if layer.adapter is not None and part is not None:
+            up = layer.adapter.up
+            gradients[id(up)] = ops.lora_backward(grad, part, up.T, layer.adapter.scaling, by_part).T
+    assert total is not None
+    if by_inner is None:
         return total, None
-    by_inner, downs = torch.empty_like(inner), _downs(group, dtype)
-    for adapter, grad, by_part in _with_parts(group, grads, by_inner):
-        torch.mm(grad, adapter.up.to(dtype), out=by_part).mul_(adapter.scaling)
+    downs = _downs(group)
     if group.dropout == 0:
-        return total.addmm_(by_inner, downs), by_inner
-    return ops.dropout(by_inner @ downs, group.dropout, seed, add_to=total), by_inner
+        return ops.lora_expand_(total, by_inner, downs), by_inner
+    return ops.dropout(by_inner @ downs.to(dtype), group.dropout, seed, add_to=total), by_inner
 
 
 def enter_gradients(
-    group: Group,
-    grads: Sequence[Tensor],
-    inputs: Tensor,
-    inner: Tensor | None,
-    by_inner: Tensor | None,
-    seed: int,
-    gradients: Gradients,
+    group: Group, grads: Sequence[Tensor], inputs: Tensor, by_inner: Tensor | None, seed: int, gradients: Gradients
 ) -> None:
-    """Enter the gradients of what is trained: grads of the outputs times what the products were made of."""
+    """Enter the gradients of what the inputs are multiplied with.  by_inner: from `project_back`."""
     for layer, grad in zip(group.layers, grads, strict=True):
         _enter_dense(layer, grad, inputs, gradients)
-    if inner is None or by_inner is None:
+    if by_inner is None:
         return
-    for adapter, grad, part in _with_parts(group, grads, inner):
-        gradients[id(adapter.up)] = (grad.T @ part).float().mul_(adapter.scaling)
-    by_downs = (by_inner.T @ _dropped(group, inputs, seed)).float()
+    by_downs = ops.lora_backward(_dropped(group, inputs, seed), by_inner, _downs(group))
     for adapter, rows in zip(group.adapters, by_downs.split(group.ranks), strict=True):
         gradients[id(adapter.down)] = rows
 
@@ -143,17 +150,10 @@ def _dropped(group: Group, inputs: Tensor, seed: int) -> Tensor:
     return inputs if group.dropout == 0 else ops.dropout(inputs, group.dropout, seed)
 
 
-def _downs(group: Group, dtype: torch.dtype) -> Tensor:
+def _downs(group: Group) -> Tensor:
     """(R, I)."""
     downs = [adapter.down.detach() for adapter in group.adapters]
-    return (downs[0] if len(downs) == 1 else torch.cat(downs)).to(dtype)
-
-
-def _with_parts(group: Group, values: Sequence[Tensor], inner: Tensor) -> list[tuple[Adapter, Tensor, Tensor]]:
-    """Each adapter with its layer's value (N, O) and its own part (N, r) of inner (N, R)."""
-    pairs = [(layer.adapter, value) for layer, value in zip(group.layers, values, strict=True) if layer.adapter]
-    parts = inner.split(group.ranks, dim=1)
-    return [(adapter, value, part) for (adapter, value), part in zip(pairs, parts, strict=True)]
+    return downs[0] if len(downs) == 1 else torch.cat(downs)
 
 
 def ordered(trained: Sequence[Tensor], gradients: Mapping[int, Tensor]) -> list[Tensor | None]:

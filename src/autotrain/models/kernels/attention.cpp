@@ -74,8 +74,8 @@ template <class T> struct Forward {
   float* log_sums;  // (query heads, tokens), to the base 2, for the way back
 
   Packed<Units> keys, values;
-  std::vector<Word> rows, turned, weights;
-  std::vector<float> scores, result, space;
+  Buffer<Word> rows, turned, weights;
+  Buffer<float> scores, result, space;
   Lanes top[kVectors], sum[kVectors];  // of the queries' softmax, as far as it has come
 
   Forward(const Problem& p, Rows<const T> q, Rows<const T> k, Rows<const T> v, Rows<T> o, float* logs)
@@ -144,14 +144,14 @@ template <class T> struct Backward {
 
   // Of all queries that share the key head: one after the other.
   struct Queries {
-    std::vector<Word> turned, paired;
+    Buffer<Word> turned, paired;
     Queries(int64_t group, int64_t room) : turned(group * kTile * room), paired(turned.size()) {}
   };
 
   Packed<Units> keys, values;
   Queries queries, grads;
-  std::vector<Word> rows, weights, by_scores, by_scores_paired;
-  std::vector<float> scores, by_weights, of_keys, of_values, of_queries, space, logs, deltas;
+  Buffer<Word> rows, weights, by_scores, by_scores_paired;
+  Buffer<float> scores, by_weights, of_keys, of_values, of_queries, space, logs, deltas;
 
   Backward(const Problem& p, Rows<const T> q, Rows<const T> k, Rows<const T> v, Rows<const T> o, Rows<const T> g,
            const float* sums, Rows<T> to_query, Rows<float> to_key, Rows<float> to_value)

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <vector>
 
 #if defined(__AVX512F__) || defined(__FMA__)
@@ -65,6 +66,20 @@ INLINE void narrow_all(const float* from, int64_t count, Bf16* to) {
 #endif
 
 INLINE void narrow_all(const float* from, int64_t count, float* to) { std::memcpy(to, from, count * sizeof(float)); }
+
+// Memory where a vector of lanes lies within one line of the caches: one that lies across two takes twice as long to read.
+constexpr std::align_val_t kLine{64};
+
+template <class X> struct Aligned {
+  using value_type = X;
+  Aligned() = default;
+  template <class Y> Aligned(const Aligned<Y>&) {}
+  X* allocate(std::size_t count) { return static_cast<X*>(::operator new(count * sizeof(X), kLine)); }
+  void deallocate(X* at, std::size_t) { ::operator delete(at, kLine); }
+  friend bool operator==(const Aligned&, const Aligned&) { return true; }
+  friend bool operator!=(const Aligned&, const Aligned&) { return false; }
+};
+template <class X> using Buffer = std::vector<X, Aligned<X>>;
 
 constexpr int64_t kPart = 256;  // elements of a row that are worked on at a time: they stay close to the processor
 

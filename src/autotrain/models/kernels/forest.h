@@ -70,7 +70,7 @@ struct Block {
 // Keys, or values, of a path as words: by rows (key, room / kPerWord), and in pairs (key / kPerWord, room).
 // What the block before has left is taken up: blocks of a text come after each other, and see the same and more.
 template <class Units> struct Packed {
-  std::vector<Word> rows, pairs;
+  Buffer<Word> rows, pairs;
   const int32_t* path = nullptr;
   int64_t count = 0;
 

@@ -17,6 +17,10 @@ _TYPE_CODES = MappingProxyType({torch.float32: 0, torch.bfloat16: 1})
 _ELEMENTS_WORTH_A_THREAD = 2**15
 # What attention does about an element of the queries, in elements of other work.
 _WORK_OF_ATTENTION = 32
+# What LoRA does about an element of the wide matrix.
+_WORK_OF_LORA = 4
+# Ranks above this are wide enough for a library's products (benchmarks/cpp_kernels.py --threads 2 --onednn).
+_MOST_NARROW = 48
 
 
 def can_take(*tensors: Tensor) -> bool:
@@ -33,6 +37,12 @@ def can_take(*tensors: Tensor) -> bool:
 def is_plain(tensor: Tensor, dtype: torch.dtype) -> bool:
     """Whether it lies on the processor without gaps, in exactly this type."""
     return tensor.is_cpu and tensor.dtype == dtype and tensor.is_contiguous()
+
+
+def is_narrow(matrix: Tensor) -> bool:
+    """Whether LoRA's kernels take a matrix (K, W): K is small, and it lies without gaps, by rows or by columns."""
+    lies_well = matrix.is_contiguous() or matrix.T.is_contiguous()
+    return can_take(matrix if matrix.is_contiguous() else matrix.T) and lies_well and len(matrix) <= _MOST_NARROW
 
 
 def can_dequantize(packed: Tensor, state: FourBit, out: Tensor) -> bool:
@@ -248,6 +258,53 @@ def _tiles(tiles: Tiles, num_tokens: int) -> tuple[int, int, int, int]:
     if tiles.num_tokens > num_tokens:
         raise ValueError(f"{num_tokens} tokens, and blocks of {tiles.num_tokens}")
     return tiles.paths.data_ptr(), tiles.blocks.data_ptr(), tiles.parts.data_ptr(), len(tiles.parts)
+
+
+def lora_shrink(kernels: Kernels, wide: Tensor, matrix: Tensor, scale: float) -> Tensor:
+    rank, width = matrix.shape
+    _require(torch.Size((len(wide), width)), wide)
+    narrow = wide.new_empty(len(wide), rank)
+    kernels["lora_shrink"](
+        *(*_rows(wide), _code(wide), *_matrix(matrix)),
+        *(len(wide), width, rank, scale),
+        *(*_rows(narrow), _num_threads(_WORK_OF_LORA * wide.numel())),
+    )
+    return narrow
+
+
+def lora_expand_(kernels: Kernels, wide: Tensor, narrow: Tensor, matrix: Tensor, scale: float) -> Tensor:
+    rank, width = matrix.shape
+    _require(torch.Size((len(wide), width)), wide)
+    _require(torch.Size((len(wide), rank)), narrow)
+    kernels["lora_expand"](
+        *(*_rows(wide), _code(wide), *_rows(narrow), *_matrix(matrix)),
+        *(len(wide), width, rank, scale),
+        _num_threads(_WORK_OF_LORA * wide.numel()),
+    )
+    return wide
+
+
+def lora_backward(
+    kernels: Kernels, grad: Tensor, narrow: Tensor, matrix: Tensor, scale: float, by_narrow: Tensor | None
+) -> Tensor:
+    rank, width = matrix.shape
+    _require(torch.Size((len(grad), width)), grad)
+    _require(torch.Size((len(grad), rank)), narrow, *(() if by_narrow is None else (by_narrow,)))
+    by_matrix = torch.empty_like(matrix, dtype=torch.float32)
+    place, code, is_turned = _matrix(matrix)
+    kernels["lora_backward"](
+        *(*_rows(grad), _code(grad), *_rows(narrow)),
+        *(None if by_narrow is None else place, code, is_turned),
+        *(len(grad), width, rank, scale),
+        *((None, 0) if by_narrow is None else _rows(by_narrow)),
+        *(by_matrix.data_ptr(), _num_threads(_WORK_OF_LORA * grad.numel())),
+    )
+    return by_matrix
+
+
+def _matrix(matrix: Tensor) -> tuple[int, int, int]:
+    """The place of a narrow matrix, its type, and whether it lies by columns."""
+    return matrix.data_ptr(), _code(matrix), int(not matrix.is_contiguous())
 
 
 def log_prob(kernels: Kernels, logits: Tensor, target: Tensor) -> Tensor:

@@ -125,6 +125,40 @@ def attention_backward(
     return plain.attention_backward(*tensors, sums, tiles, heads)
 
 
+def lora_shrink(wide: Tensor, matrix: Tensor, scale: float = 1.0) -> Tensor:
+    """scale * wide matrix^T.  wide: (N, W).  matrix: (K, W), rounded to wide's type.  Returns (N, K) of wide's type.
+
+    This and the next two are for a K of some tens, the ranks of adapters.  matrix lies without gaps, by rows or by columns.
+    """
+    kernels = library.loaded()
+    if kernels and native.can_take(wide) and native.is_narrow(matrix):
+        return native.lora_shrink(kernels, wide, matrix, scale)
+    return plain.lora_shrink(wide, matrix, scale)
+
+
+def lora_expand_(wide: Tensor, narrow: Tensor, matrix: Tensor, scale: float = 1.0) -> Tensor:
+    """wide + scale * narrow matrix, written to wide.  wide: (N, W).  narrow: (N, K).  matrix: (K, W).  Returns wide."""
+    kernels = library.loaded()
+    if kernels and native.can_take(wide, narrow) and wide.dtype == narrow.dtype and native.is_narrow(matrix):
+        return native.lora_expand_(kernels, wide, narrow, matrix, scale)
+    return plain.lora_expand_(wide, narrow, matrix, scale)
+
+
+def lora_backward(
+    grad: Tensor, narrow: Tensor, matrix: Tensor, scale: float = 1.0, by_narrow: Tensor | None = None
+) -> Tensor:
+    """The gradients of scale * narrow matrix, of which grad (N, W) is that of the result.
+
+    narrow: (N, K).  matrix: (K, W).  by_narrow: (N, K), where narrow's gradient is written, scale * grad matrix^T.  Returns
+    the matrix's, scale * narrow^T grad, (K, W) float32, laid out as the matrix is.
+    """
+    kernels, tensors = library.loaded(), (grad, narrow, *(() if by_narrow is None else (by_narrow,)))
+    is_alike = all(tensor.dtype == grad.dtype for tensor in tensors)
+    if kernels and native.can_take(*tensors) and is_alike and native.is_narrow(matrix):
+        return native.lora_backward(kernels, grad, narrow, matrix, scale, by_narrow)
+    return plain.lora_backward(grad, narrow, matrix, scale, by_narrow)
+
+
 def log_prob(logits: Tensor, target: Tensor) -> Tensor:
     """(M,) float32: log softmax(logits)[target].  logits: (M, V).  target: (M,) int64, each in 0 .. V-1."""
     kernels = library.loaded()

@@ -129,6 +129,23 @@ def _by_group(rows: Tensor, heads: Heads) -> Tensor:
     return rows.float().unflatten(1, (heads.num_keys, heads.num_queries // heads.num_keys, -1))
 
 
+def lora_shrink(wide: Tensor, matrix: Tensor, scale: float) -> Tensor:
+    narrow = wide @ matrix.to(wide.dtype).T
+    return narrow if scale == 1 else narrow.mul_(scale)
+
+
+def lora_expand_(wide: Tensor, narrow: Tensor, matrix: Tensor, scale: float) -> Tensor:
+    return wide.addmm_(narrow, matrix.to(wide.dtype), alpha=scale)
+
+
+def lora_backward(grad: Tensor, narrow: Tensor, matrix: Tensor, scale: float, by_narrow: Tensor | None) -> Tensor:
+    if by_narrow is not None:
+        torch.mm(grad, matrix.to(grad.dtype).T, out=by_narrow).mul_(scale)
+    is_turned = not matrix.is_contiguous()
+    by_matrix = (grad.T @ narrow).T if is_turned else narrow.T @ grad
+    return by_matrix.float().mul_(scale)
+
+
 def log_prob(logits: Tensor, target: Tensor) -> Tensor:
     wide = logits.float()
     return wide.gather(-1, target[:, None]).squeeze(-1) - wide.logsumexp(-1)

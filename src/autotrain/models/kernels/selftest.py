@@ -71,6 +71,7 @@ def cases(dtype: torch.dtype) -> list[Case]:
         (native.rope_, plain.rope_, (x, _HEADS, cos, sin, False)),
         (native.rope_, plain.rope_, (x, _HEADS, cos, sin, True)),
         *_attention_cases(random),
+        *_lora_cases(random),
         (native.log_prob, plain.log_prob, (x, target)),
         (native.log_prob_and_gradient_, plain.log_prob_and_gradient_, (x, target)),
         (native.dequantize_4bit, plain.dequantize_4bit, (*_weight(nested=False), torch.empty(13, 30, dtype=dtype))),
@@ -94,6 +95,18 @@ def _attention_cases(random: Callable[..., Tensor]) -> list[Case]:
         found.append((native.attention, plain.attention, (query, key, value, tiles, heads)))
         backward = (grad, query, key, value, out, sums, tiles, heads)
         found.append((native.attention_backward, plain.attention_backward, backward))
+    return found
+
+
+def _lora_cases(random: Callable[..., Tensor]) -> list[Case]:
+    """Adapters of ranks 3, 16 and 41 on 299 rows of 83 and 160 columns; matrices by rows and by columns."""
+    found: list[Case] = []
+    for rank, width in ((3, 83), (16, 160), (41, 83)):
+        wide, narrow = random(299, width), random(299, rank)
+        for matrix in (random(rank, width).float(), random(width, rank).float().T):
+            found.append((native.lora_shrink, plain.lora_shrink, (wide, matrix, 0.5)))
+            found.append((native.lora_expand_, plain.lora_expand_, (wide, narrow, matrix, 0.5)))
+            found.append((native.lora_backward, plain.lora_backward, (wide, narrow, matrix, 0.5, torch.empty_like(narrow))))
     return found
 
 
