@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from autotrain.errors import TrainingError
+from autotrain.models.adapters import add_adapter
 from autotrain.models.attention import FOREST
 from autotrain.models.forward import Policy
 from autotrain.models.memory import Computation, estimate_memory
 from autotrain.models.precision import BF16, FP32
+from autotrain.trainers.clm.params import LLMTrainingParams
 from autotrain.types import Batch
 
 
@@ -145,3 +147,15 @@ def test_fixed_bytes_count_weights_gradients_and_two_moments(tiny_llama):
     size = sum(parameter.numel() for parameter in model.parameters())
     estimate = estimate_memory(model, model.config, Computation("cpu", 4, fast_layers=False, trains_base=True))
     assert estimate.fixed == size * 4 * (1 + 1 + 2)
+
+
+def test_code_of_libraries_is_foreseen_for_the_products_that_they_make(tiny_llama):
+    def code(rank: int, *, fast_layers: bool = True) -> int:
+        model = tiny_llama(hidden_size=64, intermediate_size=96)
+        adapted = add_adapter(model, LLMTrainingParams(peft=True, lora_r=rank)) if rank else model
+        computation = Computation("cpu", 4, fast_layers=fast_layers, trains_base=not rank)
+        estimate = estimate_memory(adapted, model.config, computation)
+        return estimate.shape_code * 1000 // estimate.weights  # models as small as these: by their size
+
+    assert 0 < code(48) < code(49) < code(0)  # up to 48 adapters are multiplied by our kernels
+    assert code(16, fast_layers=False) == 0

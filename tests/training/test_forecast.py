@@ -1,5 +1,7 @@
 """The largest micro-batch of a run is found, its memory foreseen, and it is tried without a trace."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,15 +78,17 @@ def test_layers_computed_again_keep_their_input_only():
     assert ESTIMATE.activations(100, 1, num_checkpointed=4) == 100 * (4 + 10 + 5 + 2)  # in the layer computed again
 
 
-def foreseen(*, is_whole_step: bool = False, peak_so_far: int = 0) -> int:
+def foreseen(
+    *, is_whole_step: bool = False, peak_so_far: int = 0, num_steps: int = 1, estimate: MemoryEstimate = ESTIMATE
+) -> int:
     largest = LargestBatch((0,), 10, 9, is_whole_step)
     return forecast(
-        ESTIMATE,
+        estimate,
         largest,
         device_type="cuda",
         fast_layers=False,
         num_checkpointed=0,
-        num_steps=1,
+        num_steps=num_steps,
         loaded_bytes=5000,
         peak_so_far_bytes=peak_so_far,
     ).peak_bytes
@@ -93,6 +97,11 @@ def foreseen(*, is_whole_step: bool = False, peak_so_far: int = 0) -> int:
 def test_the_peak_is_what_is_loaded_and_what_training_adds():
     assert foreseen() == 5000 + 200 + 100 + 657
     assert foreseen(is_whole_step=True) == 5000 + 200 + 30 + 657
+
+
+def test_libraries_keep_code_for_the_shapes_of_each_step_up_to_a_number():
+    keeping = replace(ESTIMATE, shape_code=7)
+    assert [foreseen(num_steps=steps, estimate=keeping) - foreseen() for steps in (1, 20, 25, 1000)] == [7, 140, 175, 175]
 
 
 def test_loading_may_have_taken_more():

@@ -13,12 +13,10 @@ from autotrain.training.checkpoint import random_states, restore_random_states
 from autotrain.training.step import Examples, accumulate_within_memory
 
 # Measured on processors with glibc: what lies between tensors of changing sizes, as a factor on what a batch takes; what
-# libraries keep from the first step on; and the code for each new shape of a product, until theirs is all they keep.
+# libraries keep from the first step on; and how many numbers of tokens they keep code for.
 _HOLES, _HOLES_WITH_FAST_LAYERS = 1.2, 1.25
 _FIRST_STEP_BYTES = {"cpu": 100 * 2**20}
-_STEP_CODE_BYTES, _MOST_STEPS_WITH_CODE = 12 * 2**20, 25
-# Of models smaller than this, in bytes of weights, products are too small for much of it.
-_SMALL_MODEL_BYTES = 200 * 2**20
+_MOST_SHAPES = 25
 # Gradients are made while activations go, so where a step is one micro-batch, the two are hardly there at the same time.
 _GRADIENTS_AT_PEAK = 0.3
 # On a processor a micro-batch takes seconds; where memory is this much larger than what is needed, they aren't spent.
@@ -94,10 +92,7 @@ def forecast(
     activations = estimate.activations(largest.num_tokens, largest.num_predictions, num_checkpointed)
     gradients = estimate.gradients * (_GRADIENTS_AT_PEAK if largest.is_whole_step else 1)
     holes = 1.0 if device_type != "cpu" else _HOLES_WITH_FAST_LAYERS if fast_layers else _HOLES
-    batch = activations * holes + _FIRST_STEP_BYTES.get(device_type, 0)
-    if device_type == "cpu" and fast_layers:
-        size = min(1.0, estimate.weights / _SMALL_MODEL_BYTES)
-        batch += size * _STEP_CODE_BYTES * min(num_steps, _MOST_STEPS_WITH_CODE)
+    batch = activations * holes + _FIRST_STEP_BYTES.get(device_type, 0) + estimate.shape_code * min(num_steps, _MOST_SHAPES)
     return Forecast(max(peak_so_far_bytes, int(loaded_bytes + estimate.optimizer + gradients + batch)), largest)
 
 

@@ -20,7 +20,7 @@ _WORK_OF_ATTENTION = 32
 # What LoRA does about an element of the wide matrix.
 _WORK_OF_LORA = 4
 # Ranks above this are wide enough for a library's products (benchmarks/cpp_kernels.py --threads 2 --onednn).
-_MOST_NARROW = 48
+MOST_NARROW = 48
 
 
 def can_take(*tensors: Tensor) -> bool:
@@ -42,7 +42,7 @@ def is_plain(tensor: Tensor, dtype: torch.dtype) -> bool:
 def is_narrow(matrix: Tensor) -> bool:
     """Whether LoRA's kernels take a matrix (K, W): K is small, and it lies without gaps, by rows or by columns."""
     lies_well = matrix.is_contiguous() or matrix.T.is_contiguous()
-    return can_take(matrix if matrix.is_contiguous() else matrix.T) and lies_well and len(matrix) <= _MOST_NARROW
+    return can_take(matrix if matrix.is_contiguous() else matrix.T) and lies_well and len(matrix) <= MOST_NARROW
 
 
 def can_dequantize(packed: Tensor, state: FourBit, out: Tensor) -> bool:
