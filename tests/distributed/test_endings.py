@@ -1,16 +1,22 @@
 """What ends one process ends all of them, with one reason, an exit code, and something to go on from."""
 
+import json
 import os
 import re
 import signal
 import time
 from collections.abc import Callable, Generator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import Run
 from tests_of_ranks import job
+
+from autotrain.trainers.clm import crew
+from autotrain.training.ending import Ending
+from autotrain.training.place import START_VARIABLE
 
 
 @pytest.fixture
@@ -70,14 +76,31 @@ def test_sigterm_saves_once_and_resume_goes_on(start: Callable[..., Run]) -> Non
     assert again.end() == 143
 
 
-def test_max_restarts_goes_on_from_the_last_checkpoint_by_itself(start: Callable[..., Run]) -> None:
-    run = start("restart", max_restarts=1)
+def test_max_restarts_goes_on_from_the_last_checkpoint_by_itself_and_ends_well(start: Callable[..., Run]) -> None:
+    run = start("restart", max_restarts=1, epochs=200)
     run.wait_for("step 6/")
     os.kill(run.processes()[0], signal.SIGKILL)
-    run.wait_for(r"resumed: from step [46]")
-    run.wait_for("step 12/")
-    run.process.terminate()
-    assert run.end() == 143
+    assert run.end() == 0
+    resumed = re.search(r"resumed: from step (\d+)\n", run.said)
+    assert resumed and int(resumed.group(1)) >= 4
+    assert run.state()["stage"] == "finished" and run.state()["step"] == 400
+    assert "error:" not in run.said
+
+
+@pytest.mark.parametrize(("code", "counts"), [(1, False), (2, True), (143, True)])
+def test_what_ended_an_earlier_start_counts_only_where_starting_anew_does_not_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, counts: bool
+) -> None:
+    def note(start: int, code: int) -> Ending:
+        ending = Ending(rank=0, restart=start, code=code, reason="why", is_own=True, when=1.0)
+        (tmp_path / f"rank-0-{start}.end").write_text(json.dumps(asdict(ending)))
+        return ending
+
+    first = note(0, code)
+    monkeypatch.setenv(START_VARIABLE, "1")
+    assert crew._last_endings(tmp_path) == ([first] if counts else [])
+    second = note(1, 1)
+    assert crew._last_endings(tmp_path) == [second]
 
 
 def test_a_mistake_in_the_data_is_told_once_and_nothing_is_written(start: Callable[..., Run]) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from autotrain import log
 from autotrain.errors import REASON_FILE_VARIABLE, DeviceError
 from autotrain.run_folder import WORKER_VARIABLE
-from autotrain.trainers.clm.rank import process_numbers
+from autotrain.trainers.clm.rank import is_final, process_numbers
 from autotrain.training.ending import Ending, first_cause, read_endings
 from autotrain.training.place import FOLDER_VARIABLE, NODE_VARIABLE, NODES_VARIABLE, START_VARIABLE, STORE_VARIABLE
 
@@ -92,7 +92,17 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
             return 128 + (asked or [signal.SIGINT])[0], "interrupted before training began"
         except Exception as problem:  # noqa: BLE001  whatever the agent has, it is told in a sentence
             return _told(problem, options, read_endings(folder))
-    return _outcome(read_endings(folder), failures, asked)
+    return _outcome(_last_endings(folder), failures, asked)
+
+
+def _last_endings(folder: Path) -> list[Ending]:
+    """Of the last start: a failure before it was made good, or is another one's cause no more.
+
+    Where starting anew doesn't help, processes leave without a word; the ones before have said it.
+    """
+    start = int(os.environ.get(START_VARIABLE) or 0)
+    before = read_endings(folder, start - 1)
+    return read_endings(folder, start) or (before if is_final(before) else [])
 
 
 def _number_starts() -> None:

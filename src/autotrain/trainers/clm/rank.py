@@ -4,14 +4,17 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 from autotrain import log
 from autotrain.errors import Interrupted, PeerError, UserError
-from autotrain.training.ending import note_ending, read_endings
+from autotrain.training.ending import Ending, note_ending, read_endings
 from autotrain.training.place import FOLDER_VARIABLE, Place, find_place
 
 _PR_SET_PDEATHSIG = 1
 _PID_FILE = "rank-{}.pid"
+# Exit codes of what starting anew doesn't mend: a mistake in what was asked for, and signals to stop.
+_FINAL = (2, 130, 143)
 
 
 def begin() -> Place | None:
@@ -50,9 +53,13 @@ def is_launched_by_us() -> bool:
 
 
 def cannot_be_helped(place: Place) -> bool:
-    """Whether the start before ended for a reason that starting anew doesn't mend: the user's mistake, or his wish."""
-    before = read_endings(place.folder, place.restart - 1) if place.restart else []
-    return any(ending.code in (2, 130, 143) for ending in before)
+    """Whether the start before ended for a reason that starting anew doesn't mend."""
+    return is_final(read_endings(place.folder, place.restart - 1)) if place.restart else False
+
+
+def is_final(endings: Sequence[Ending]) -> bool:
+    """Whether one of a start's endings is the user's mistake, or his wish."""
+    return any(ending.code in _FINAL for ending in endings)
 
 
 def end(place: Place, error: BaseException | None, code: int, reason: str) -> int:
@@ -67,4 +74,4 @@ def end(place: Place, error: BaseException | None, code: int, reason: str) -> in
         tell_ending(place, code, log.mask(reason))
     if not is_launched_by_us():
         return code
-    return 0 if code in (2, 130, 143) or isinstance(error, Interrupted | UserError) else code
+    return 0 if code in _FINAL or isinstance(error, Interrupted | UserError) else code
