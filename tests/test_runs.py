@@ -6,6 +6,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -351,3 +353,27 @@ def test_many_runs_may_begin_at_once(tmp_path: Path):
     started = [subprocess.Popen([sys.executable, "-c", program, f"run-{number}"], cwd=tmp_path) for number in range(6)]
     assert [process.wait(60) for process in started] == [0] * 6
     assert sorted(run.entry.name for run in list_runs()) == [f"run-{number}" for number in range(6)]
+
+
+def test_whoever_opens_a_new_registry_at_the_same_moment_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """To make its write-ahead log is the one step for which SQLite itself doesn't wait."""
+    for attempt in range(40):
+        monkeypatch.setenv("AUTOTRAIN_HOME", str(tmp_path / f"home-{attempt}"))
+        together = threading.Barrier(6)
+
+        def begin(number: int, together: threading.Barrier = together) -> int | None:
+            together.wait(60)
+            return register(f"run-{number}", tmp_path / f"run-{number}", "local", 1)
+
+        with ThreadPoolExecutor(6) as threads:
+            assert None not in set(threads.map(begin, range(6)))
+        assert len(entries()) == 6
+
+
+def test_a_registry_that_stays_locked_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    register("a", tmp_path / "a", "local", DEAD)
+    monkeypatch.setattr(registry, "LOCK_TIMEOUT_SECONDS", 0.1)
+    with closing(sqlite3.connect(home() / "runs.db", isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        assert register("b", tmp_path / "b", "local", DEAD) is None
+    assert register("b", tmp_path / "b", "local", DEAD)

@@ -277,7 +277,7 @@ def open_registry() -> Generator[sqlite3.Connection]:
     home().mkdir(parents=True, exist_ok=True)
     path = home() / DATABASE
     with closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS, isolation_level=None)) as database:
-        database.execute("pragma journal_mode = wal")
+        _keep_a_log(database)
         database.execute("begin immediate")
         try:
             move_on(database)
@@ -286,6 +286,21 @@ def open_registry() -> Generator[sqlite3.Connection]:
             database.execute("rollback")
             raise
         database.execute("commit")
+
+
+def _keep_a_log(database: sqlite3.Connection) -> None:
+    """Write-ahead, so that readers and a writer don't wait for each other.  For this step alone SQLite itself doesn't wait:
+    whoever else makes the file at this moment, or is the last to close it, would be an error (`database is locked`).
+    """
+    end = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    while True:
+        try:
+            database.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.005)
 
 
 def _rows(statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
