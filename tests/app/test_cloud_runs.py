@@ -2,9 +2,9 @@
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -93,19 +93,13 @@ def test_what_is_trained_in_the_cloud_is_pushed_without_being_asked(created: str
 
 
 def test_two_people_at_once_each_with_their_own_token(api: TestClient, hub: HubDouble, state: AppState):
-    answers: dict[str, Any] = {}
+    def ask(name: str, token: str) -> dict[str, Any]:
+        return api.post("/api/create_project", json=asked(name), headers=bearer(token)).json()
 
-    def ask(name: str, token: str) -> None:
-        answers[name] = api.post("/api/create_project", json=asked(name), headers=bearer(token)).json()
-
-    threads = [threading.Thread(target=ask, args=one) for one in (("of-nils", NILS), ("of-anna", ANNA))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS)
-    assert (
-        answers["of-nils"]["job_id"] == "nils/autotrain-of-nils" and answers["of-anna"]["job_id"] == "anna/autotrain-of-anna"
-    )
+    with ThreadPoolExecutor() as threads:
+        asked_for = [threads.submit(ask, "of-nils", NILS), threads.submit(ask, "of-anna", ANNA)]
+        answers = [one.result(SECONDS) for one in asked_for]
+    assert [answer.get("job_id", answer) for answer in answers] == ["nils/autotrain-of-nils", "anna/autotrain-of-anna"]
     assert hub.spaces["nils/autotrain-of-nils"].secrets["HF_TOKEN"] == NILS
     assert hub.spaces["anna/autotrain-of-anna"].secrets["HF_TOKEN"] == ANNA
     for token in (NILS, ANNA):

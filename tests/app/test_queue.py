@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from autotrain.app import launching, queue
 from autotrain.app.feeds import Feeds, RunView
 from autotrain.app.launching import launch
 from autotrain.app.queue import Queue
@@ -151,6 +152,40 @@ def test_a_secret_is_in_no_file_and_reaches_its_own_run_alone(page: Page):
         "hf_ofanother12345",
         "hf_pagestoken1234",
     ]
+
+
+def test_a_run_that_begins_while_it_is_asked_for_has_its_own_token(page: Page, monkeypatch: pytest.MonkeyPatch):
+    """The queue may see it before `submit` has come to its next line."""
+    enqueued = queue.enqueue
+
+    def enqueue_slowly(*arguments: Any, **options: Any) -> int:
+        number = enqueued(*arguments, **options)
+        page.queue._wake.set()
+        time.sleep(1)
+        return number
+
+    monkeypatch.setattr(queue, "enqueue", enqueue_slowly)
+    number = page.queue.submit(params("a"), "local", token=SecretStr("hf_ofoneperson123"))
+    page.wait(number, lambda view: view.stage == "finished")
+    assert page.environment("a")["HF_TOKEN"] == "hf_ofoneperson123" and not page.queue._tokens
+
+
+def test_a_start_whose_failure_cant_be_noted_ends_nothing_else(
+    page: Page, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def cannot(*_: object) -> None:
+        raise RunFolderError("the registry can't be written")
+
+    with monkeypatch.context() as patched:
+        for name in ("submit", "fail"):
+            patched.setattr(launching, name, cannot)
+        number = page.queue.submit(params("a"), "local")
+        end = time.monotonic() + SECONDS
+        while "a couldn't be started: the registry can't be written" not in caplog.text:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    launching.fail(number, "")
+    page.wait(page.queue.submit(params("b"), "local"), lambda view: view.stage == "finished")
 
 
 def test_each_run_has_the_parameters_that_it_was_given(page: Page):

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from autotrain import log
 from autotrain.backends.base import Job
 from autotrain.config.names import runs_here
-from autotrain.errors import AutoTrainError
+from autotrain.errors import AutoTrainError, RunFolderError
 from autotrain.project import submit
 from autotrain.runs import Entry
 from autotrain.runs.processes import find_worker
@@ -50,7 +50,7 @@ def job_of(
 
 
 def launch(entry: Entry, token: SecretStr | None) -> None:
-    """Start a run that was claimed.  If it can't be started, its entry says why."""
+    """Start a run that was claimed.  If it can't be started, its entry says why; never raises."""
     queued = entry.queued
     assert queued is not None
     try:
@@ -58,10 +58,17 @@ def launch(entry: Entry, token: SecretStr | None) -> None:
         job = job_of(params, entry.backend, entry.folder.parent, token, resume=queued.resume, overwrite=queued.overwrite)
         submit(job, in_background(entry.backend))
     except (AutoTrainError, ValueError) as problem:
-        fail(entry.id, log.mask(str(problem)))
+        _note_failure(entry, log.mask(str(problem)))
     except Exception as problem:  # noqa: BLE001  the outermost frame of a job's start
         log.error(f"{entry.name} couldn't be started:\n{traceback.format_exc()}")
-        fail(entry.id, log.mask(f"it couldn't be started: {problem!r}"))
+        _note_failure(entry, log.mask(f"it couldn't be started: {problem!r}"))
+
+
+def _note_failure(entry: Entry, reason: str) -> None:
+    try:
+        fail(entry.id, reason)
+    except RunFolderError as problem:  # the registry: then the log says it
+        log.error(f"{entry.name} couldn't be started: {reason}; {problem}")
 
 
 class Busy:

@@ -63,6 +63,7 @@ class Queue:
         self._workspace, self._capacity, self._token = workspace, capacity, token
         self._offered_models = frozenset(offered_models)
         self._tokens: dict[int, SecretStr] = {}
+        self._with_token = threading.Lock()  # a run is in the queue, and its token in memory
         self._cloud = CloudWatch(self.token_for)
         self._stopping = Stopping()
         self._busy = Busy()
@@ -184,9 +185,11 @@ class Queue:
         if is_local(backend):
             check_links(folder, self._workspace)
         prepare(job_of(params, backend, asked.place, token, **options), backend)
-        number = enqueue(params.project_name, folder, backend, params.to_json(), **options, before=before)
-        if token:
-            self._tokens[number] = token
+        with self._with_token:  # or it begins at once with no token, or with another's
+            number = enqueue(params.project_name, folder, backend, params.to_json(), **options, before=before)
+            self._tokens.pop(number, None)
+            if token:
+                self._tokens[number] = token
         self._wake.set()
         return number
 
@@ -216,9 +219,11 @@ class Queue:
 
     def _launch(self, entry: Entry) -> None:
         """A local run starts at once; one in the cloud has something to upload, and keeps nobody waiting."""
-        token = self.token_for(entry.id)
+        with self._with_token:
+            token = self.token_for(entry.id)
+            if is_local(entry.backend):
+                self._tokens.pop(entry.id, None)
         if is_local(entry.backend):
-            self._tokens.pop(entry.id, None)
             launch(entry, token)
         else:
             threading.Thread(target=launch, args=(entry, token), name=f"start-{entry.id}", daemon=True).start()
