@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from autotrain.backends.child import dying_with_us
+
 WORKER = """\
 import pathlib, signal, sys, time
 count = 0
@@ -30,10 +32,10 @@ for _ in range(100):
 """
 LAUNCHER = """\
 import subprocess, sys
-from autotrain.backends.child import die_with_parent, wait_for
+from autotrain.backends.child import dying_with_us, wait_for
 from autotrain.log import start_logging
 start_logging()
-worker = subprocess.Popen([sys.executable, "worker.py"], process_group=0, preexec_fn=die_with_parent())
+worker = subprocess.Popen(dying_with_us([sys.executable, "worker.py"]), process_group=0)
 sys.exit(wait_for(worker))
 """
 
@@ -162,3 +164,18 @@ def test_defect_4_a_worker_saves_and_leaves_when_its_launcher_is_killed(tmp_path
 def test_the_exit_code_is_passed_on(tmp_path: Path, ending: str, code: int):
     (tmp_path / "worker.py").write_text(f"import os, sys\n{ending}\n")
     assert subprocess.run([sys.executable, "-c", LAUNCHER], cwd=tmp_path, timeout=60).returncode == code
+
+
+def test_nothing_of_ours_runs_between_fork_and_exec(tmp_path: Path):
+    """huggingface_hub closes its connections there, and waits for ever if another thread was using one."""
+    (tmp_path / "worker.py").write_text("")
+    launcher = f"import os\nos.register_at_fork(after_in_child=lambda: os._exit(77))\n{LAUNCHER}"
+    assert subprocess.run([sys.executable, "-c", launcher], cwd=tmp_path, timeout=60).returncode == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a child that its parent died")
+def test_a_child_whose_parent_is_gone_already_does_not_begin(tmp_path: Path):
+    command = dying_with_us([sys.executable, "-c", "print('begun')"])
+    between = f"import subprocess, sys; sys.exit(subprocess.run({command!r}).returncode)"  # not the parent that is named
+    done = subprocess.run([sys.executable, "-c", between], cwd=tmp_path, timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (143, "")

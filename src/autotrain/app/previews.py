@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from autotrain import log
 from autotrain.app.workspace import Workspace
-from autotrain.backends.child import die_with_parent
+from autotrain.backends.child import dying_with_us
 from autotrain.errors import ConfigError
 from autotrain.trainers.clm.params import LLMTrainingParams
 
@@ -90,14 +90,13 @@ class Inspector:
         self.close()
         kept = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"}
         self._process = subprocess.Popen(
-            (sys.executable, "-P", "-m", "autotrain.trainers.clm", "inspect", "--serve"),
+            dying_with_us((sys.executable, "-P", "-m", "autotrain.trainers.clm", "inspect", "--serve")),
             cwd=self._workspace.root,
             env={**kept, "TOKENIZERS_PARALLELISM": "true", **({"HF_TOKEN": token} if token else {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=die_with_parent(),
         )
         self._token, self._num_asked = token, 0
         return self._process

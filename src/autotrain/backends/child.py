@@ -1,37 +1,37 @@
 """A worker and its launcher: signals go down, the exit code comes up, and neither outlives the other unseen."""
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 from autotrain import log
 
-_PR_SET_PDEATHSIG = 1
+# prctl's 1 is PR_SET_PDEATHSIG.  Who has no longer the parent that it was started by, came too late.
+_DIE_WITH_PARENT = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(128 + signal.SIGTERM)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 _FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """What the child runs before its program, so that SIGTERM (save and leave) reaches it when we die.
+def dying_with_us(command: Sequence[str]) -> list[str]:
+    """`command`, so that SIGTERM (save and leave) reaches it when the thread that starts it ends, or this process dies.
 
-    Linux only; elsewhere None.  The C library is loaded here, as little as possible may happen after the fork.
+    Linux only; elsewhere as it is.  A program in front of it asks the system for that and then becomes it, for the
+    code between fork and exec (`preexec_fn`) may wait for ever for a lock that another thread holds: huggingface_hub has
+    some there, for its connections.
     """
     if not sys.platform.startswith("linux"):
-        return None
-    library = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
-
-    def prepare() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call above
-            os._exit(128 + signal.SIGTERM)
-
-    return prepare
+        return [*command]
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
 
 
 def wait_for(process: "subprocess.Popen[bytes]") -> int:

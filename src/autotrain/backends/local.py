@@ -14,7 +14,7 @@ from pathlib import Path
 
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan
-from autotrain.backends.child import die_with_parent, wait_for
+from autotrain.backends.child import dying_with_us, wait_for
 from autotrain.backends.environment import speed_settings
 from autotrain.backends.machines import crew_options, find_machines
 from autotrain.errors import REASON_FILE_VARIABLE, DeviceError
@@ -130,7 +130,7 @@ def _leave_running(entry: str, job: Job, options: Sequence[str], *, launcher: Se
 
 def _spawn(command: Sequence[str], environment: Mapping[str, str], place: Path) -> "subprocess.Popen[bytes]":
     # A process group of its own: the terminal's Ctrl-C reaches the worker once, through us.
-    return subprocess.Popen(command, env=environment, cwd=place, process_group=0, preexec_fn=die_with_parent())
+    return subprocess.Popen(dying_with_us(command), env=environment, cwd=place, process_group=0)
 
 
 def _write_parameters(job: Job, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from autotrain import log
-from autotrain.backends.child import die_with_parent
+from autotrain.backends.child import dying_with_us
 
 MERGE, PUSH = "merge", "push"
 RUNNING, DONE, FAILED = "running", "done", "failed"
@@ -55,14 +55,13 @@ class Errand:
 
     async def _run(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         process = self._process = await asyncio.create_subprocess_exec(
-            *command,
+            *dying_with_us(command),
             cwd=folder,
             env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
             start_new_session=True,
-            preexec_fn=die_with_parent(),
         )
         assert process.stdout is not None
         said, _ = await asyncio.gather(process.stdout.read(), self._listen(process))
