@@ -1,11 +1,14 @@
 """Whose token, and every error of the hub in one sentence."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from autotrain import log
 from autotrain.errors import HubError
+from autotrain.hub import client
 from autotrain.hub.client import Account, account, explained, fault_of, open_api, token_of
 
 
@@ -116,3 +119,19 @@ def test_no_request_waits_forever(hub):
 
     open_api(None)
     assert get_session().timeout.read == 120
+
+
+def test_of_two_that_ask_at_once_none_closes_the_connection_of_the_other(hub, monkeypatch):
+    """The client's settings are made once, and making them closes what is open."""
+    made: list[object] = []
+
+    def slowly(factory: object) -> None:
+        time.sleep(0.2)
+        made.append(factory)
+
+    monkeypatch.setattr("huggingface_hub.set_client_factory", slowly)
+    client._bound_requests.cache_clear()
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(map(id, threads.map(open_api, ["hf_a", "hf_b", "hf_c", "hf_d"])))) == 4
+    assert len(made) == 1
+    client._bound_requests.cache_clear()  # what was made here isn't in use

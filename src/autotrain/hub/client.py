@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from json import JSONDecodeError
+from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ _MAY_WRITE = ("admin", "write", "contributor")
 # How messages of the client begin where its ValueError hides what the hub answered.
 _REFUSED_UPLOADS = ("LFS batch API returned errors", "Invalid metadata in README.md")
 
+_bounding = Lock()
 _acting: ContextVar[str | None] = ContextVar("acting", default=None)
 
 
@@ -122,7 +124,8 @@ def open_api(token: str | None) -> "HfApi":
     """A client for the hub, silent and with bounded waits; without a token it asks as nobody."""
     from huggingface_hub import HfApi
 
-    _bound_requests()
+    with _bounding:  # who comes second would close the first one's connections
+        _bound_requests()
     return HfApi(endpoint=endpoint(), token=token or False, library_name="autotrain-llm", library_version=__version__)
 
 
