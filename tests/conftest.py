@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from hub_double.fixtures import hub, hurried  # noqa: F401  (fixtures for all)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("AUTOTRAIN_CACHE", "off")  # tests of the cache switch it on, in a folder of their own
+# Under nohup what we start would ignore it, too; tests close terminals.
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: a second thread only waits
 
 CHATML = (

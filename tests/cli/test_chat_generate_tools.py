@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -228,11 +227,11 @@ def test_ctrl_c_leaves_the_chat_without_a_traceback(tiny_model: Path, tmp_path: 
         [*COMMAND, "chat", str(tiny_model), "--max-new-tokens", "2"],
         cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stdin and process.stdout
-    process.stdin.write("hello\n")
+    assert process.stdin and process.stderr
+    process.stdin.write("hello\n/reset\n")
     process.stdin.flush()
-    process.stdout.readline()  # loaded, and waiting for the next question
-    time.sleep(0.2)
+    while "begins anew" not in process.stderr.readline():  # an answer was given, and no other one is on its way
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)  # before its input is closed, which ends a chat, too
     _, shown = process.communicate()
