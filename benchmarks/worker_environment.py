@@ -35,6 +35,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "torch huge pages": {"THP_MEM_ALLOC_ENABLE": "1"},
     "256 shapes": {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"},
     "1024 shapes": {"LRU_CACHE_CAPACITY": "512", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"},
+    "96 shapes": {"LRU_CACHE_CAPACITY": "96", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "96"},
     "64 shapes": {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"},
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "spin 1000": {"GOMP_SPINCOUNT": "1000"},

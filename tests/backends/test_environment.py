@@ -12,7 +12,7 @@ from autotrain.params import LLMTrainingParams
 from autotrain.trainers.clm.record import environment
 
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "68719476736", "MALLOC_TOP_PAD_": "67108864"}
-PRODUCTS = {"LRU_CACHE_CAPACITY": "512", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"}
+PRODUCTS = {"LRU_CACHE_CAPACITY": "96", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "96"}
 
 
 @pytest.fixture(autouse=True)

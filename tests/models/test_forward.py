@@ -150,12 +150,22 @@ def test_fixed_bytes_count_weights_gradients_and_two_moments(tiny_llama):
 
 
 def test_code_of_libraries_is_foreseen_for_the_products_that_they_make(tiny_llama):
-    def code(rank: int, *, fast_layers: bool = True) -> int:
+    def code(rank: int, *, fast_layers: bool = True, has_kernels: bool = True) -> int:
         model = tiny_llama(hidden_size=64, intermediate_size=96)
         adapted = add_adapter(model, LLMTrainingParams(peft=True, lora_r=rank)) if rank else model
-        computation = Computation("cpu", 4, fast_layers=fast_layers, trains_base=not rank)
+        computation = Computation("cpu", 4, fast_layers=fast_layers, trains_base=not rank, has_kernels=has_kernels)
         estimate = estimate_memory(adapted, model.config, computation)
         return estimate.shape_code * 1000 // estimate.weights  # models as small as these: by their size
 
     assert 0 < code(48) < code(49) < code(0)  # up to 48 adapters are multiplied by our kernels
+    assert code(16) < code(0) < code(16, has_kernels=False)
     assert code(16, fast_layers=False) == 0
+
+
+def test_dropout_without_kernels_is_foreseen_where_an_adapter_has_one(tiny_llama):
+    def work(dropout: float, *, has_kernels: bool) -> int:
+        adapted = add_adapter(tiny_llama(), LLMTrainingParams(peft=True, lora_dropout=dropout))
+        computation = Computation("cpu", 4, fast_layers=True, trains_base=False, has_kernels=has_kernels)
+        return estimate_memory(adapted, adapted.config, computation).layer_work
+
+    assert work(0.0, has_kernels=False) == work(0.1, has_kernels=True) < work(0.1, has_kernels=False)

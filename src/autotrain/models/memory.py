@@ -18,7 +18,9 @@ from autotrain.models.kernels.native import MOST_NARROW
 _FLOAT32_BYTES = 4
 # Libraries keep the code that they make for each new shape of a product: so much for one more number of tokens.
 # Measured on SmolLM2-135M, 20 steps with all weights, and with ranks of 16, 32 and 64: those of low rank have our kernels.
-_CODE_BYTES, _CODE_BYTES_WITH_ADAPTER, _CODE_BYTES_WITH_NARROW_ADAPTER = 12 * 2**20, 7 * 2**20, 3 * 2**20
+_CODE_BYTES, _CODE_BYTES_WITH_ADAPTER, _CODE_BYTES_WITH_NARROW_ADAPTER = 12 * 2**20, 4 * 2**20, 3 * 2**20
+# Without our kernels an adapter's products are the libraries', and dropout is made of copies in float32; measured likewise.
+_CODE_BYTES_WITHOUT_KERNELS, _COPIES_OF_DROPOUT = 26 * 2**20, 32
 # Of models smaller than this, in bytes of weights, products are too small for much of it.
 _SMALL_MODEL_BYTES = 200 * 2**20
 ADAM_BYTES = 2 * _FLOAT32_BYTES  # two values for each trained weight
@@ -57,7 +59,7 @@ class Computation:
     """What decides how much is kept.  value_bytes: of one value in the precision of the computation.
 
     fast_layers: whether decoder layers are one function each.  trains_base: all weights, not an adapter.
-    optimizer_bytes: state for each trained weight.
+    optimizer_bytes: state for each trained weight.  has_kernels: whether our C++ kernels do their part.
     """
 
     device_type: str
@@ -65,6 +67,7 @@ class Computation:
     fast_layers: bool
     trains_base: bool
     optimizer_bytes: int = ADAM_BYTES
+    has_kernels: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def estimate_memory(model: nn.Module, config: PretrainedConfig, computation: Com
     state = _FLOAT32_BYTES if computation.trains_base else value
     layer = _fast_layer(sizes, value, state) if computation.fast_layers else _layer(sizes, value)
     layer += sum(ranks) * value // max(1, sizes.num_layers)
+    plain_dropout = 0 if computation.has_kernels else _plain_dropout(model, sizes)
     if ranks and not computation.fast_layers:
         layer += _dropped(sizes, value)
     vocabulary = _size(config.get_text_config().to_dict(), "vocab_size")
@@ -151,22 +155,31 @@ def estimate_memory(model: nn.Module, config: PretrainedConfig, computation: Com
         num_layers=sizes.num_layers,
         layer=layer,
         layer_input=sizes.hidden * state,
-        layer_work=4 * (sizes.inner + sizes.hidden) * value,
+        layer_work=4 * (sizes.inner + sizes.hidden) * value + plain_dropout,
         ends=sizes.hidden * (2 * _FLOAT32_BYTES + state),
         head=_head(sizes, vocabulary, value) if computation.trains_base else 0,
         prediction=sizes.hidden * (state + value),
         # On a processor the gradient is made where the logits were.
         logit_row=vocabulary * (value if is_cpu else value + 2 * _FLOAT32_BYTES),
         chunk_rows=chunk_rows(max(1, vocabulary), computation.device_type),
-        shape_code=_code_of_a_shape(weights, ranks) if is_cpu and computation.fast_layers else 0,
+        shape_code=_code_of_a_shape(weights, ranks, computation.has_kernels) if is_cpu and computation.fast_layers else 0,
     )
 
 
-def _code_of_a_shape(weights: int, ranks: Sequence[int]) -> int:
+def _code_of_a_shape(weights: int, ranks: Sequence[int], has_kernels: bool) -> int:
     """weights: bytes.  ranks: of all adapters."""
-    is_narrow = max(ranks, default=0) <= MOST_NARROW
-    with_adapter = _CODE_BYTES_WITH_NARROW_ADAPTER if is_narrow else _CODE_BYTES_WITH_ADAPTER
-    return int(min(1.0, weights / _SMALL_MODEL_BYTES) * (with_adapter if ranks else _CODE_BYTES))
+    code = _CODE_BYTES
+    if ranks and not has_kernels:
+        code = _CODE_BYTES_WITHOUT_KERNELS
+    elif ranks:
+        code = _CODE_BYTES_WITH_NARROW_ADAPTER if max(ranks) <= MOST_NARROW else _CODE_BYTES_WITH_ADAPTER
+    return int(min(1.0, weights / _SMALL_MODEL_BYTES) * code)
+
+
+def _plain_dropout(model: nn.Module, sizes: LayerSizes) -> int:
+    """What an adapter's dropout needs without kernels, of each token of the widest matrix."""
+    drops = any(isinstance(module, nn.Dropout) and module.p > 0 for name, module in model.named_modules() if "lora_" in name)
+    return _COPIES_OF_DROPOUT * sizes.inner * _FLOAT32_BYTES if drops else 0
 
 
 def _fast_layer(sizes: LayerSizes, value: int, state: int) -> int:

@@ -22,6 +22,7 @@ from autotrain.models.body import attention_set_to, find_body, pretrained_of, se
 from autotrain.models.fast.body import find_fast_body
 from autotrain.models.fast.compiled import compile_checked, leave_uncompiled
 from autotrain.models.fast.switch import NONE, FastPaths
+from autotrain.models.kernels import library as kernels
 from autotrain.models.layout import Layout, make_layout
 from autotrain.models.memory import ADAM_BYTES, Computation, MemoryEstimate, estimate_memory, layer_sizes
 from autotrain.models.padded import pad_rows
@@ -232,7 +233,9 @@ class Network(nn.Module):
     def memory(self, optimizer_bytes: int = ADAM_BYTES) -> MemoryEstimate:
         """What training takes, for a planner: an estimate.  optimizer_bytes: its state for each trained weight."""
         size = torch.empty(0, dtype=self.precision.compute).element_size()
-        computation = Computation(self.device.type, size, self.fast_layers, not self.has_adapter, optimizer_bytes)
+        has_kernels = self.device.type != "cpu" or kernels.loaded() is not None
+        trains_base = not self.has_adapter
+        computation = Computation(self.device.type, size, self.fast_layers, trains_base, optimizer_bytes, has_kernels)
         return estimate_memory(self.model, self.pretrained.config, computation)
 
 

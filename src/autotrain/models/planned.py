@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from autotrain.base_models import ModelSource
 from autotrain.models.adapters import add_adapter
+from autotrain.models.kernels.library import has_compiler
 from autotrain.models.load import Head
 from autotrain.models.memory import ADAM_BYTES, Computation, MemoryEstimate, estimate_memory
 from autotrain.models.precision import Precision
@@ -51,7 +52,8 @@ def planned_memory(
 ) -> MemoryEstimate:
     """What training it takes, fast layers where this is a processor."""
     size = torch.empty(0, dtype=precision.compute).element_size()
-    computation = Computation(device_type, size, device_type == "cpu", trains_base, optimizer_bytes)
+    is_cpu = device_type == "cpu"
+    computation = Computation(device_type, size, is_cpu, trains_base, optimizer_bytes, not is_cpu or has_compiler())
     estimate = estimate_memory(model, config, computation)
     if quantization is None:
         return estimate

@@ -13,10 +13,10 @@ from autotrain.training.checkpoint import random_states, restore_random_states
 from autotrain.training.step import Examples, accumulate_within_memory
 
 # Measured on processors with glibc: what lies between tensors of changing sizes, as a factor on what a batch takes; what
-# libraries keep from the first step on; and how many numbers of tokens they keep code for.
+# libraries keep from the first step on; and how many numbers of tokens they keep code for, in the worker's environment.
 _HOLES, _HOLES_WITH_FAST_LAYERS = 1.2, 1.25
 _FIRST_STEP_BYTES = {"cpu": 100 * 2**20}
-_MOST_SHAPES = 25
+_MOST_SHAPES = 8
 # Gradients are made while activations go, so where a step is one micro-batch, the two are hardly there at the same time.
 _GRADIENTS_AT_PEAK = 0.3
 # On a processor a micro-batch takes seconds; where memory is this much larger than what is needed, they aren't spent.

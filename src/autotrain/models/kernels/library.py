@@ -54,6 +54,11 @@ def compiled() -> Kernels | None:
     return _kernels[0]
 
 
+def has_compiler() -> bool:
+    """Whether this machine may build them; nothing is built."""
+    return sys.platform == "linux" and _found_compiler() is not None
+
+
 def _load() -> Kernels | None:
     try:
         kernels = load_built(build(home() / "kernels"))
@@ -144,11 +149,15 @@ def _compiler() -> tuple[str, str]:
     """A compiler's path, and what it says about its version."""
     if sys.platform != "linux":
         raise KernelsUnusableError(f"they are built on Linux only, and this is {sys.platform}")
-    path = next((found for found in map(shutil.which, _COMPILERS) if found), None)
+    path = _found_compiler()
     if path is None:
         raise KernelsUnusableError(f"no compiler: none of {', '.join(_COMPILERS)}")
     done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=_BUILD_SECONDS, check=True)
     return path, done.stdout
+
+
+def _found_compiler() -> str | None:
+    return next((found for found in map(shutil.which, _COMPILERS) if found), None)
 
 
 def _flags(compiler_version: str) -> tuple[str, ...]:
