@@ -13,9 +13,10 @@ from hub_double.fixtures import hub, hurried  # noqa: F401  (fixtures for all)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("AUTOTRAIN_CACHE", "off")  # tests of the cache switch it on, in a folder of their own
-# Under nohup what we start would ignore it, too; tests close terminals.
-if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Under nohup, or behind a shell's `&`, what we start would ignore them, too; tests close terminals and press Ctrl-C.
+for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _usual)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: a second thread only waits
 
 CHATML = (
