@@ -16,9 +16,9 @@ from autotrain.trainers.clm.values import fast_path_names
 _ALLOCATOR: Mapping[str, str] = MappingProxyType(
     {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**36), "MALLOC_TOP_PAD_": str(2**26)}
 )
-# oneDNN keeps the code that it made for each shape of a product, and torch keeps a list of it, 1024 shapes each: gigabytes
-# after some hundred batches, each of another number of tokens.  A batch has up to some sixty shapes (some forty with our
-# kernels), which its layers share; the next batch has others, so what is kept of earlier ones is of no use.
+# oneDNN keeps the code that it made for each shape of a product, and torch keeps a list of it, 1024 shapes each, so memory
+# grows with the batches, each of another number of tokens.  A batch has some forty shapes, without our kernels some sixty
+# (ONEDNN_VERBOSE=profile_create counts them), which its layers share; what is kept of earlier batches is of no use.
 _PRODUCTS: Mapping[str, str] = MappingProxyType({"LRU_CACHE_CAPACITY": "96", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "96"})
 # An OpenMP thread that waits spins for a while before it sleeps.  GNU's default, milliseconds, takes the processor from
 # whoever else needs it; without any spinning each of the thousands of products of a step costs a sleep and a wake-up.
