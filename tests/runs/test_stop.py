@@ -113,6 +113,25 @@ def test_a_paused_launcher_is_woken_to_leave_with_its_worker(tmp_path: Path):
     assert launcher.wait(30) == 7 and (tmp_path / "saved.txt").exists()
 
 
+def test_a_launcher_whose_pause_is_seen_late_is_woken_too(tmp_path: Path):
+    """Regression: a pause takes its time on a busy machine; the launcher was looked at once, before, and stayed paused."""
+    worker_program = (
+        "import os, pathlib, signal, sys, time\n"
+        "def leave(number, frame): os.kill(os.getppid(), signal.SIGSTOP); sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, leave); pathlib.Path('pid.new').write_text(str(os.getpid()))\n"
+        "os.rename('pid.new', 'pid.txt'); time.sleep(100)\n"
+    )
+    program = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {worker_program!r}]) and 7)"
+    launcher = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, process_group=0)
+    try:
+        assert eventually((tmp_path / "pid.txt").exists)
+        pid = int((tmp_path / "pid.txt").read_text())
+        assert stop(Entry(1, "run", tmp_path / "run", 0.0, "local", pid, birth_of(pid)), grace_seconds=30)
+        assert launcher.wait(30) == 7
+    finally:
+        launcher.kill()
+
+
 def test_after_a_stop_by_force_nobody_holds_the_folder(tmp_path: Path):
     """The threads of a process that is killed leave one by one, and its lock goes with the last."""
     program = (

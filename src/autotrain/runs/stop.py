@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from autotrain.errors import RunFolderError, TrainingError
 from autotrain.run_folder import is_held
@@ -32,10 +33,9 @@ def stop(entry: Entry, grace_seconds: float) -> bool:
             known = _let_leave(worker, known, grace_seconds)
         has_left = not is_there(worker)
         left = kill_all(worker, known)
-        if launcher and launcher.is_paused:
-            send(launcher, signal.SIGCONT)  # paused with its worker: it sees that this has left, and leaves too
     except PermissionError as problem:
         raise RunFolderError(f"{entry.name}: process {worker.pid} is somebody else's; ask them to stop it") from problem
+    _wake_launcher(launcher)
     if left:
         numbers = ", ".join(str(pid) for pid in left)
         raise TrainingError(f"{entry.name}: the system can't end process {numbers}; it waits for a device or a disk")
@@ -49,6 +49,16 @@ def _wake(processes: Mapping[int, Process]) -> None:
         now = find_process(process.pid)
         if now and now.is_paused:
             send(process, signal.SIGCONT)
+
+
+def _wake_launcher(launcher: Process | None) -> None:
+    """Paused with its worker, it now sees that this has left, and leaves too.
+
+    Without a look at whether it is paused: a pause on its way isn't seen yet, and SIGCONT takes it back.
+    """
+    if launcher:
+        with suppress(PermissionError):  # somebody else's, which looks after its own
+            send(launcher, signal.SIGCONT)
 
 
 def _wait_for_release(entry: Entry) -> None:
