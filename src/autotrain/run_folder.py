@@ -8,6 +8,7 @@ import fnmatch
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ WORKER_VARIABLE = "AUTOTRAIN_WORKER"
 PULL_FOLDER = ".tmp-pull"  # checkpoints on their way from the hub
 # Whoever watches sees the step within a second.
 HEARTBEAT_SECONDS = 0.5
-_NUM_LOCK_TRIES = 10
+_NUM_LOCK_TRIES = 100
 _LOCK_TRY_SECONDS = 0.05
 
 # Stages of a run, in order.  `stopped`: the model was written, but steps are left (max_hours).
@@ -239,6 +240,8 @@ class RunFolder:
         self.path = path
         self._lock = lock
         self._state = RunState(TRAINING, 0, 0, _worker(), 0.0)
+        self._written = -HEARTBEAT_SECONDS  # monotonic: a clock may be set back
+        self._writing = threading.Lock()  # the pulse's thread says why it ends the process
 
     def set_state(self, stage: str, step: int, total_steps: int, message: str = "") -> None:
         """Write state.json at once."""
@@ -250,13 +253,13 @@ class RunFolder:
 
     def beat(self, step: int, total_steps: int) -> None:
         """Write state.json if the last time was a while ago, without waiting for the disk: the next beat comes soon."""
-        now = time.time()
-        if now - self._state.heartbeat >= HEARTBEAT_SECONDS:
-            self._write(RunState(self._state.stage, step, total_steps, _worker(), now), waits_for_disk=False)
+        if time.monotonic() - self._written >= HEARTBEAT_SECONDS:
+            self._write(RunState(self._state.stage, step, total_steps, _worker(), time.time()), waits_for_disk=False)
 
     def _write(self, state: RunState, *, waits_for_disk: bool = True) -> None:
-        self._state = state
-        write_json(self.path / STATE_FILE, asdict(state), waits_for_disk=waits_for_disk)
+        with self._writing:
+            self._state, self._written = state, time.monotonic()
+            write_json(self.path / STATE_FILE, asdict(state), waits_for_disk=waits_for_disk)
 
     def release(self) -> None:
         os.close(self._lock)

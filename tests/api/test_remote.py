@@ -211,8 +211,9 @@ def test_on_an_empty_disk_it_goes_on_from_what_this_very_start_pushed(
     api = open_api(os.environ["HF_TOKEN"])
     api.create_repo("jo/run", private=True)
     snapshot = tmp_path / "snapshot"
-    snapshot.mkdir()
-    (snapshot / "run.json").write_text("{}")
+    checkpoint = snapshot / "checkpoints" / "checkpoint-3"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "progress.json").write_text('{"step": 3}')
     for _ in range(2):
         push_checkpoint(api, Target("jo/run"), snapshot)
     machine.worker = "leave('finished')\npathlib.Path('options').write_text(str(sys.argv[2:]))"

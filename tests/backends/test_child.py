@@ -22,6 +22,8 @@ def stop(number, frame):
     if STUBBORN:
         return
     time.sleep(0.3)  # saving
+    while pathlib.Path("hold.txt").exists():
+        time.sleep(0.01)
     pathlib.Path("saved.txt").write_text("saved")
     sys.exit(128 + number)
 signal.signal(signal.SIGINT, stop)
@@ -32,11 +34,13 @@ for _ in range(100):
 """
 LAUNCHER = """\
 import subprocess, sys
-from autotrain.backends.child import dying_with_us, wait_for
+from autotrain.backends.child import dying_with_us, signals_for_a_child
 from autotrain.log import start_logging
 start_logging()
-worker = subprocess.Popen(dying_with_us([sys.executable, "worker.py"]), process_group=0)
-sys.exit(wait_for(worker))
+with signals_for_a_child() as child:
+    child.begin(subprocess.Popen(dying_with_us([sys.executable, "worker.py"]), process_group=0))
+    code = child.wait()
+sys.exit(code)
 """
 
 
@@ -120,12 +124,40 @@ def test_a_paused_run_that_is_stopped_saves(tmp_path: Path):
     assert (tmp_path / "saved.txt").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_before_the_worker_is_passed_on_to_it(tmp_path: Path, number: signal.Signals):
+    """Regression: between its start and the handlers lay the registry's commit; the launcher died, and nobody watched."""
+    (tmp_path / "worker.py").write_text(f"STUBBORN = False\n{WORKER}")
+    early = (
+        f"    import os, pathlib, time; os.kill(os.getpid(), {int(number)})\n"
+        '    worker = subprocess.Popen(dying_with_us([sys.executable, "worker.py"]), process_group=0)\n'
+        '    while not pathlib.Path("ready.txt").exists(): time.sleep(0.01)\n'
+        "    child.begin(worker)\n"
+    )
+    program = LAUNCHER.partition("    child.begin")[0] + early + "    code = child.wait()\nsys.exit(code)\n"
+    launcher = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=60)
+    assert launcher.returncode == 128 + (signal.SIGTERM if number == signal.SIGHUP else number)
+    assert (tmp_path / "saved.txt").exists()
+
+
+def test_without_a_worker_a_signal_that_came_for_it_is_ours(tmp_path: Path):
+    program = (
+        "import os, signal\nfrom autotrain.backends.child import signals_for_a_child\n"
+        "with signals_for_a_child():\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('inside', flush=True)\n"
+        "print('after', flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, timeout=60, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "inside\n")
+
+
 @pytest.mark.parametrize("before", [(), (signal.SIGINT,)])
 def test_a_closed_terminal_lets_the_worker_save_even_when_it_was_saving_already(tmp_path: Path, before: tuple[int, ...]):
     launcher, _ = launch(tmp_path)
+    (tmp_path / "hold.txt").touch()
     for number in (*before, signal.SIGHUP, signal.SIGHUP):
         launcher.send_signal(number)
         assert eventually((tmp_path / "signals.txt").exists)
+    (tmp_path / "hold.txt").unlink()
     assert launcher.wait(20) == 128 + (before[0] if before else signal.SIGTERM)
     assert (tmp_path / "saved.txt").exists()
     assert (tmp_path / "signals.txt").read_text().endswith(" 1")  # asked once

@@ -239,7 +239,9 @@ def test_a_job_whose_start_wasnt_heard_of_is_found_and_listed(home: Path, hub: H
         assert not hub.jobs and list_runs() == []
 
 
-def test_where_it_isnt_known_whether_a_job_was_started_it_says_where_to_look(home: Path, hub: HubDouble):
+def test_where_it_isnt_known_whether_a_job_was_started_it_says_where_to_look(
+    home: Path, hub: HubDouble, hurried: list[float]
+):
     hub.fail("POST", "/api/jobs/jo$", "lost")
     hub.fail("GET", "/api/jobs/jo", 500, times=None)
     with pytest.raises(HubError, match=r"whether a Job was started all the same isn't known: look at .*/jobs/jo"):

@@ -90,11 +90,17 @@ def _train(handover: Handover, watch: Watch) -> End:
     if handover.data_revision:
         files = fetch_data(params.data_path, handover.data_revision, Path(DATA_FOLDER), token_of(params.token))
         params = params.model_copy(update={"data_path": str(files)})
+    too_long = End(FAILED, TrainingError.exit_code, f"it didn't end {GRACE_SECONDS / 60:.0f} min after max_hours")
     with _time_limit(params.max_hours) as limit:
-        # The worker fetches the checkpoint that an earlier machine pushed.
-        outcome = submit(Job(params, resume=handover.resume or is_run(folder) or _has_pushed(handover)), "local")
+        try:
+            # The worker fetches the checkpoint that an earlier machine pushed.
+            outcome = submit(Job(params, resume=handover.resume or is_run(folder) or _has_pushed(handover)), "local")
+        except Interrupted:
+            if not limit.is_over:
+                raise
+            return too_long  # before there was a worker, or after it
     if limit.is_over and outcome.exit_code in _INTERRUPTED:
-        return End(FAILED, TrainingError.exit_code, f"it didn't end {GRACE_SECONDS / 60:.0f} min after max_hours")
+        return too_long
     if outcome.exit_code == PushError.exit_code:
         outcome = _push_again(handover, folder, outcome, watch)
     return _end(handover, folder, outcome)

@@ -6,7 +6,6 @@ restart gets the token that the page has then.
 
 import asyncio
 import threading
-import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -29,12 +28,10 @@ from autotrain.runs.parameters import parameters_to_resume, raw_parameters
 from autotrain.runs.registry import entries, get, note
 from autotrain.runs.removal import check_removable, remove_entry, remove_folder
 from autotrain.runs.stages import RESUMABLE, WAITING
-from autotrain.runs.waiting import LAUNCHING, NOBODY, claim, enqueue, give_back, take_out, waiting
+from autotrain.runs.waiting import NOBODY, begun_or_waiting, claim, enqueue, give_back, take_out, waiting
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 _POLL_SECONDS = 0.5
-# Starting a worker takes a moment; one in the cloud has files to upload.
-_LAUNCH_SECONDS = 5.0
 MAX_NOTE = 2_000
 
 
@@ -127,7 +124,7 @@ class Queue:
         Returns when it has ended, or after a second: `is_stopping` says that it still saves.  now: without saving.
         One that isn't running stays as it is.  Raises AutoTrainError.
         """
-        entry = await _begun_or_waiting(number)
+        entry = await asyncio.to_thread(lambda: begun_or_waiting(get(number)))
         run = await asyncio.to_thread(look_at, entry)
         if run.stage == WAITING and await asyncio.to_thread(take_out, number):
             self._tokens.pop(number, None)
@@ -227,16 +224,6 @@ class Queue:
             launch(entry, token)
         else:
             threading.Thread(target=launch, args=(entry, token), name=f"start-{entry.id}", daemon=True).start()
-
-
-async def _begun_or_waiting(number: int) -> Entry:
-    """The run, not between the two: then it can't be told anything.  Raises RunFolderError."""
-    end = time.monotonic() + _LAUNCH_SECONDS
-    while (entry := await asyncio.to_thread(get, number)).queued and entry.queued.stage == LAUNCHING:
-        if time.monotonic() > end:
-            raise RunFolderError(f"{entry.name} is just being started; stop it in a moment")
-        await asyncio.sleep(0.05)
-    return entry
 
 
 def _now(entry: Entry, token: SecretStr | None) -> Run:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -34,70 +34,94 @@ def dying_with_us(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
 
 
-def wait_for(process: "subprocess.Popen[bytes]") -> int:
-    """Wait for the worker and return its exit code, 128 + n if signal n ended it.
+class Child:
+    """A worker that leads a group of its own, and the signals that go to it from us.
 
     The first SIGINT or SIGTERM is passed on, and the worker saves and leaves; the second ends it at once.
     A closed terminal (SIGHUP) asks it to save and leave too, and never more than that, unless we run under nohup.
     Ctrl-Z pauses both, and both go on together.
     """
-    ending = _Ending(process)
-    with _forwarding(process, ending):
-        code = process.wait()
-    return code if code >= 0 else 128 - code
 
-
-class _Ending:
-    """What has been done to end a worker.  Its methods are signal handlers."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self._process = process
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[tuple[Callable[[int, None], None], int]] = []
         self._num_asked = 0
         self._has_hung_up = False
 
+    def begin(self, process: "subprocess.Popen[bytes]") -> None:
+        """It is this one.  What came before is passed on now."""
+        self._process = process
+        while self._early:
+            handler, number = self._early.pop(0)
+            handler(number, None)
+
+    def wait(self) -> int:
+        """Wait for the worker and return its exit code, 128 + n if signal n ended it."""
+        assert self._process, "begin comes first"
+        code = self._process.wait()
+        return code if code >= 0 else 128 - code
+
     def ask(self, number: int, frame: FrameType | None) -> None:
+        """The handler of SIGINT and SIGTERM."""
+        if self._process is None:
+            self._early.append((self.ask, number))
+            return
         self._num_asked += 1
         if self._process.returncode is not None:
             return
         if self._num_asked > 1:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._send_to_group(signal.SIGKILL)
             return
         if not self._has_hung_up:
             self._process.send_signal(number)
         log.info("stopping: the worker saves its state; once more ends it at once, without saving")
 
     def hang_up(self, number: int, frame: FrameType | None) -> None:
+        """The handler of SIGHUP."""
+        if self._process is None:
+            self._early.append((self.hang_up, number))
+            return
         if not self._num_asked and not self._has_hung_up and self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
         self._has_hung_up = True
 
-
-@contextmanager
-def _forwarding(process: "subprocess.Popen[bytes]", ending: _Ending) -> Generator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread receives signals
-        return
-
-    def pause(number: int, frame: FrameType | None) -> None:
-        _send_to_group(process, signal.SIGSTOP)
+    def pause(self, number: int, frame: FrameType | None) -> None:
+        """The handler of SIGTSTP."""
+        self._send_to_group(signal.SIGSTOP)
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)  # we stop in this line, until SIGCONT (fg, bg)
-        signal.signal(signal.SIGTSTP, pause)
-        _send_to_group(process, signal.SIGCONT)
+        signal.signal(signal.SIGTSTP, self.pause)
+        self._send_to_group(signal.SIGCONT)
 
-    previous = {number: signal.signal(number, ending.ask) for number in _FORWARDED}
+    def repeat_early(self) -> None:
+        """Without a worker, what came for it is ours."""
+        for _, number in self._early:
+            os.kill(os.getpid(), number)
+
+    def _send_to_group(self, number: signal.Signals) -> None:
+        if self._process and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+
+@contextmanager
+def signals_for_a_child() -> Generator[Child]:
+    """The signals that reach this process go to the worker that is to begin inside; those that come before that, then.
+
+    Only the main thread receives signals: in another one nothing is passed on.
+    """
+    child = Child()
+    if threading.current_thread() is not threading.main_thread():
+        yield child
+        return
+    previous = {number: signal.signal(number, child.ask) for number in _FORWARDED}
     # What a shell (nohup, or one without job control) has ignored stays so.
-    for number, handler in ((signal.SIGHUP, ending.hang_up), (signal.SIGTSTP, pause)):
+    for number, handler in ((signal.SIGHUP, child.hang_up), (signal.SIGTSTP, child.pause)):
         if signal.getsignal(number) == signal.SIG_DFL:
             previous[number] = signal.signal(number, handler)
     try:
-        yield
+        yield child
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _send_to_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        child.repeat_early()

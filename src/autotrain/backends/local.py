@@ -14,7 +14,7 @@ from pathlib import Path
 
 from autotrain import log
 from autotrain.backends.base import Job, Outcome, Plan
-from autotrain.backends.child import dying_with_us, wait_for
+from autotrain.backends.child import dying_with_us, signals_for_a_child
 from autotrain.backends.environment import speed_settings
 from autotrain.backends.machines import crew_options, find_machines
 from autotrain.errors import REASON_FILE_VARIABLE, DeviceError
@@ -66,9 +66,11 @@ def run_worker(
     reason_file = file.with_suffix(".reason")
     try:
         environment = worker_environment(job) | {REASON_FILE_VARIABLE: str(reason_file)}
-        process = _spawn(_command(entry, str(file), options, launcher), environment, job.place)
-        entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
-        exit_code = wait_for(process)
+        with signals_for_a_child() as child:
+            process = _spawn(_command(entry, str(file), options, launcher), environment, job.place)
+            child.begin(process)
+            entry_id = register(job.params.project_name, job.folder, backend, process.pid) if backend else None
+            exit_code = child.wait()
         if entry_id is not None and not is_run(job.folder):
             forget(entry_id)  # refused before it began
         reason = _read_reason(reason_file)

@@ -35,8 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with serving(watch, args.host, port_of(args.port)) as port:
         log.info(f"serving at http://{args.host}:{port}")
         if not is_handed_over(os.environ):
-            log.notice("there is nothing to train: the variable PARAMS isn't set")
-            wait_for_signal()
+            wait_for_signal("there is nothing to train: the variable PARAMS isn't set")
             return 0
         ended = run_here(os.environ, watch)
         if ended.is_left_running:
@@ -50,14 +49,16 @@ def port_of(said: str) -> int:
     return int(said)
 
 
-def wait_for_signal() -> None:
-    """Until Ctrl-C or SIGTERM."""
+def wait_for_signal(notice: str = "") -> None:
+    """Until Ctrl-C or SIGTERM.  notice: is said once these are heard."""
     arrived: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         arrived.append(number)
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    if notice:
+        log.notice(notice)
     try:
         while not arrived:
             time.sleep(_POLL_SECONDS)

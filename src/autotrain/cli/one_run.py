@@ -14,10 +14,11 @@ from autotrain.runs import Entry, Run, look_at
 from autotrain.runs.logs import follow, log_file, read_lines
 from autotrain.runs.names import find_entry
 from autotrain.runs.parameters import parameters_to_resume, raw_parameters
+from autotrain.runs.registry import latest
 from autotrain.runs.removal import check_removable, folder_bytes, remove_entry, remove_folder
-from autotrain.runs.stages import GONE, PAUSED, RESUMABLE, UNKNOWN, WAITING
+from autotrain.runs.stages import GONE, PAUSED, RESUMABLE, UNKNOWN
 from autotrain.runs.stop import stop as stop_local
-from autotrain.runs.waiting import take_out
+from autotrain.runs.waiting import begun_or_waiting, take_out
 
 
 def show(args: argparse.Namespace) -> int:
@@ -39,7 +40,7 @@ def logs(args: argparse.Namespace) -> int:
         return _cloud_logs(entry, args)
     if args.follow:
         _write(follow(entry, args.lines))
-        return 0 if look_at(entry).stage == FINISHED or _is_out_of_time(entry) else TrainingError.exit_code
+        return 0 if look_at(latest(entry)).stage == FINISHED or _is_out_of_time(entry) else TrainingError.exit_code
     file = log_file(entry)
     if file is None:
         raise RunFolderError(f"{entry.name}: no log in {entry.folder}, and none of its output was kept")
@@ -69,13 +70,14 @@ def _cloud_logs(entry: Entry, args: argparse.Namespace) -> int:
 
 def stop(args: argparse.Namespace) -> int:
     """Stop a run; one that isn't running stays as it is."""
-    entry = find_entry(args.run)
+    entry = begun_or_waiting(find_entry(args.run))
+    if entry.queued and take_out(entry.id):
+        sys.stdout.write(f"{entry.name} was taken out of the web page's queue\n")
+        return 0
+    entry = begun_or_waiting(entry)  # it may have begun meanwhile
     before = _now(entry)
     if not before.is_live and not (entry.cloud and before.stage == UNKNOWN):
         sys.stdout.write(f"{entry.name} isn't running: {_stage_text(before)}\n")
-        return 0
-    if before.stage == WAITING and take_out(entry.id):
-        sys.stdout.write(f"{entry.name} was taken out of the web page's queue\n")
         return 0
     if entry.cloud:
         from autotrain.cloud.live import stop as stop_in_cloud

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _RECORDS = (PARAMS_FILE, RUN_FILE, METRICS_FILE, SAMPLES_FILE)
+_SNAPSHOT = ".tmp-push-"  # then the step
 _STEP = re.compile(rf"{CHECKPOINTS}/checkpoint-(\d+)/progress\.json")
 # Names one start in the cloud: a machine whose container is started anew knows by it that a checkpoint is its own.
 START_VARIABLE = "AUTOTRAIN_RUN"
@@ -53,15 +55,22 @@ def checkpoint_branch(target: Target) -> str:
 
 
 def take_snapshot(folder: Path, step: int, best_step: int | None) -> Path:
-    """What the run in `folder` needs to go on from `step`, as links beside: training goes on, and prunes, meanwhile."""
-    snapshot = folder / f".tmp-push-{step}"
-    shutil.rmtree(snapshot, ignore_errors=True)
-    for number in {step, best_step} - {None}:
-        source = folder / CHECKPOINTS / f"checkpoint-{number}"
-        shutil.copytree(source, snapshot / CHECKPOINTS / source.name, copy_function=_link)
-    for name in _RECORDS:
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, snapshot / name)
+    """What the run in `folder` needs to go on from `step`, as links beside: training goes on, and prunes, meanwhile.
+
+    In a folder of its own each time: a run that is stopped as it has saved offers the same step twice.
+    Raises OSError, and leaves nothing.
+    """
+    snapshot = Path(tempfile.mkdtemp(prefix=f"{_SNAPSHOT}{step}-", dir=folder))
+    try:
+        for number in {step, best_step} - {None}:
+            source = folder / CHECKPOINTS / f"checkpoint-{number}"
+            shutil.copytree(source, snapshot / CHECKPOINTS / source.name, copy_function=_link)
+        for name in _RECORDS:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, snapshot / name)
+    except OSError:
+        shutil.rmtree(snapshot, ignore_errors=True)
+        raise
     return snapshot
 
 
@@ -76,6 +85,8 @@ def push_checkpoint(api: "HfApi", target: Target, snapshot: Path) -> None:
     """Make `snapshot` all that the branch of checkpoints holds of us.  Raises HubError."""
     branch = checkpoint_branch(target)
     files = [Upload(path, _content(snapshot / path)) for path in _files(snapshot)]
+    if not any(_STEP.fullmatch(file.path) for file in files):
+        raise HubError(f"the snapshot {snapshot.name} holds no checkpoint; what the hub has is left as it is")
     check_no_secret(files, api.token if isinstance(api.token, str) else None)
     with explained(f"checkpoints on {target.repo_id}"):
         api.create_branch(target.repo_id, branch=branch, exist_ok=True)
@@ -205,8 +216,9 @@ class CheckpointPush:
             return snapshot
 
     def _say(self, snapshot: Path, seconds: float) -> None:
+        step = snapshot.name.removeprefix(_SNAPSHOT).partition("-")[0]
         size = sum((snapshot / path).stat().st_size for path in _files(snapshot))
-        log.record(f"{snapshot.name.removeprefix('.tmp-push-')}: checkpoint pushed, {size_text(size)} in {seconds:.0f} s")
+        log.record(f"{step}: checkpoint pushed, {size_text(size)} in {seconds:.0f} s")
 
 
 # On another machine

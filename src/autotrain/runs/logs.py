@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autotrain.run_folder import LOG_FILE, is_own_file, open_own
-from autotrain.runs.registry import Entry
+from autotrain.runs.registry import Entry, latest
 from autotrain.runs.stages import look_at
 
 _POLL_SECONDS = 0.5
@@ -29,7 +29,8 @@ def read_lines(file: Path, last: int | None = None) -> list[str]:
 def follow(entry: Entry, last: int | None = None) -> Iterator[str]:
     """The lines of a run's log, or its `last` ones, and then those that come, until the run has ended.
 
-    Waits for a log that isn't there yet.  One that is begun anew (--overwrite) is read from its beginning.
+    Waits for a log that isn't there yet, and for a run that waits for its turn.  A log that is begun anew (--overwrite) is
+    read from its beginning.  Raises RunFolderError if the run is taken out of the list meanwhile.
     """
     file = _wait_for_log(entry)
     if file is None:
@@ -37,6 +38,7 @@ def follow(entry: Entry, last: int | None = None) -> Iterator[str]:
     growing = _Growing(file)
     is_first = True
     while True:
+        entry = latest(entry)
         is_live = look_at(entry).is_live  # asked first: what a run says as it ends isn't missed
         lines = growing.read_lines()
         yield from lines[-last:] if is_first and last else lines
@@ -50,6 +52,7 @@ def follow(entry: Entry, last: int | None = None) -> Iterator[str]:
 
 def _wait_for_log(entry: Entry) -> Path | None:
     while True:
+        entry = latest(entry)
         is_live = look_at(entry).is_live
         file = log_file(entry)
         if file or not is_live:

@@ -17,7 +17,7 @@ from autotrain.runs.processes import birth_of
 from autotrain.runs.schema import move_on
 
 DATABASE = "runs.db"
-LOCK_TIMEOUT_SECONDS = 5.0
+LOCK_TIMEOUT_SECONDS = 20.0
 
 # Stages after which nothing more happens; those of the cloud, and those that a folder's state.json may say.
 ENDED = ("finished", "failed", "stopped", "interrupted", "gone")
@@ -193,6 +193,11 @@ def get(number: int) -> Entry:
     if not found:
         raise NoSuchRun(number)
     return found[0]
+
+
+def latest(entry: Entry) -> Entry:
+    """The entry as it is now, if it is one that changes when its run begins.  Raises as `get`."""
+    return get(entry.id) if entry.queued else entry
 
 
 def entries() -> list[Entry]:

@@ -46,7 +46,10 @@ def remove_folder(folder: Path) -> None:
     Raises RunFolderError as `check_removable`, or while a worker writes to it.
     """
     check_removable(folder)
-    claim(folder, resume=False, overwrite=True).release()  # emptied, but for its lock
-    (folder / LOCK_FILE).unlink()
-    if not folder.is_symlink():
-        folder.rmdir()
+    held = claim(folder, resume=False, overwrite=True)  # emptied, but for its lock
+    try:
+        (folder / LOCK_FILE).unlink()
+        if not folder.is_symlink():
+            folder.rmdir()
+    finally:
+        held.release()

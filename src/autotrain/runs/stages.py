@@ -58,8 +58,8 @@ def look_at(entry: Entry) -> Run:
         if seen is None:
             return Run(entry, UNKNOWN)
         return Run(entry, seen.stage, seen.step, seen.total_steps, seen.loss, seen.detail)
-    state = read_state(entry.folder)
     worker = worker_of(entry)
+    state = read_state(entry.folder)  # after it: of a worker that is gone, this is its last word
     stage = _stage(entry, state, worker)
     reason = "" if stage in LIVE else _reason(entry, state)
     if state is None:

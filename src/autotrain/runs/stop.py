@@ -14,6 +14,8 @@ from autotrain.runs.stages import worker_of
 _POLL_SECONDS = 0.1
 # What the worker started may still have something to write when it has left.
 _CHILDREN_SECONDS = 3.0
+# What the system may take for a large process that was ended: memory, devices.
+_RELEASE_SECONDS = 30.0
 
 
 def stop(entry: Entry, grace_seconds: float) -> bool:
@@ -63,7 +65,7 @@ def _wake_launcher(launcher: Process | None) -> None:
 
 def _wait_for_release(entry: Entry) -> None:
     """Until nobody holds the folder: of a process that was ended, threads may still be leaving."""
-    end = time.monotonic() + _CHILDREN_SECONDS
+    end = time.monotonic() + _RELEASE_SECONDS
     while is_held(entry.folder) and time.monotonic() < end:
         time.sleep(_POLL_SECONDS)
 

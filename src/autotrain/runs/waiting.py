@@ -10,12 +10,14 @@ from pathlib import Path
 from autotrain.config.names import runs_here
 from autotrain.errors import RunFolderError
 from autotrain.runs.processes import birth_of, find_process
-from autotrain.runs.registry import Entry, Statement, entries, first_number, unreadable
+from autotrain.runs.registry import Entry, Statement, entries, first_number, latest, unreadable
 
 # Stages of a run that hasn't begun; see registry.Queued.
 WAITING, LAUNCHING, STOPPED, FAILED = "waiting", "launching", "stopped", "failed"
 TAKEN_OUT = "it was taken out of the queue before it began"
 STOPPED_EARLY = "it was stopped before its first step"
+# Starting a worker takes a moment; one in the cloud has files to upload.
+_LAUNCH_SECONDS = 5.0
 # Of a run that has no predecessor in its folder.
 NOBODY = (-1, "")
 
@@ -72,6 +74,19 @@ def claim(number: int) -> bool:
     pid = os.getpid()
     statement = "update runs set queue = ?, pid = ?, born = ? where id = ? and queue = ? returning id"
     return _execute((statement, (LAUNCHING, pid, birth_of(pid), number, WAITING))) is not None
+
+
+def begun_or_waiting(entry: Entry) -> Entry:
+    """The entry as it is now, not while somebody starts its run: then that can't be told anything.
+
+    Raises RunFolderError if that takes long, or if it isn't listed any more.
+    """
+    end = time.monotonic() + _LAUNCH_SECONDS
+    while (entry := latest(entry)).queued and entry.queued.stage == LAUNCHING:
+        if time.monotonic() > end:
+            raise RunFolderError(f"{entry.name} is just being started; stop it in a moment")
+        time.sleep(0.05)
+    return entry
 
 
 def give_back(known: Sequence[Entry]) -> None:

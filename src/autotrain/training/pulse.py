@@ -19,7 +19,7 @@ _BEAT_SECONDS = 1.0
 # What a process gets to end by itself, with its own words, after another has failed.
 _GRACE_SECONDS = 4.0
 _SILENT_SECONDS = 30.0  # of a machine that is no longer there
-_ORPHAN_SECONDS = 60.0  # without doing anything, after the launcher is gone: it was asked to save and leave
+_ORPHAN_SECONDS = 60.0  # after the launcher is gone: it was asked to save and leave
 _STORE_SECONDS = 10.0
 
 
@@ -103,15 +103,29 @@ class Pulse:
             self._failure = "machine 0, through which the processes find each other, can't be reached any more"
 
     def _watch(self) -> None:
+        last = time.monotonic()
         while not self._ended.wait(_BEAT_SECONDS):
             self._say()
             now = time.monotonic()
+            if now - last > 3 * _BEAT_SECONDS:
+                self._begin_anew(now)
+            last = now
             if not self._failure:
                 self._failure = self._look(now) or ""
             if self._failure:
                 self._failed_at = self._failed_at or now
-                if now - self._failed_at >= _GRACE_SECONDS:
+                if now - self._failed_at >= self._grace_seconds():
                     self._leave()
+
+    def _begin_anew(self, now: float) -> None:
+        """We stood still, and the others with us, maybe (a suspended job, a machine asleep): they are heard from now on."""
+        self._moved = now
+        for peer in self._peers.values():
+            peer.heard = now
+
+    def _grace_seconds(self) -> float:
+        """With its launcher the store is gone too, but then this process was asked to save, and that may take its time."""
+        return _GRACE_SECONDS if os.getppid() == self._parent else _ORPHAN_SECONDS
 
     def _look(self, now: float) -> str | None:
         """What is wrong with the others, or None."""
