@@ -92,12 +92,14 @@ def test_at_max_hours_the_model_so_far_is_there_and_the_run_can_go_on(on_space, 
     assert on_space.stage == "PAUSED"
 
 
-def test_a_run_that_hangs_is_ended(on_space, monkeypatch: pytest.MonkeyPatch, last_line: LastLine):
+@pytest.mark.parametrize("max_hours", [1 / 3600, 1e-9])
+def test_a_run_that_hangs_is_ended(on_space, monkeypatch: pytest.MonkeyPatch, last_line: LastLine, max_hours: float):
+    """Even before it has a worker: that looked like a stop from outside, and the Space stayed on."""
     monkeypatch.setattr(remote, "GRACE_SECONDS", 0.0)
     on_space.worker = (
         "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\nwhile True: time.sleep(1)"
     )
-    assert on_space.run(max_hours=1 / 3600).exit_code == 1
+    assert on_space.run(max_hours=max_hours).exit_code == 1
     end = last_line()
     assert end and "after max_hours" in end.reason
     assert on_space.stage == "PAUSED"

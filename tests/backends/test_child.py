@@ -64,9 +64,11 @@ def status(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
-def launch(folder: Path, *, stubborn: bool = False, nohup: bool = False) -> "tuple[subprocess.Popen[bytes], int]":
-    """The launcher, and the worker's process id once it's ready."""
-    (folder / "worker.py").write_text(f"STUBBORN = {stubborn}\n{WORKER}")
+def launch(
+    folder: Path, *, stubborn: bool = False, nohup: bool = False, first: str = ""
+) -> "tuple[subprocess.Popen[bytes], int]":
+    """The launcher, and the worker's process id once it's ready.  first: what the worker does before all else."""
+    (folder / "worker.py").write_text(f"STUBBORN = {stubborn}\n{first}\n{WORKER}")
     # In a group of its own and in our session, as a shell starts it: a group without a parent there can't be paused.
     command = [*(["nohup"] if nohup else []), sys.executable, "-c", LAUNCHER]
     process = subprocess.Popen(command, cwd=folder, process_group=0, stdin=subprocess.DEVNULL)
@@ -111,6 +113,28 @@ def test_ctrl_z_pauses_the_worker_too_and_both_go_on_together(tmp_path: Path):
     launcher.send_signal(signal.SIGTERM)
     assert launcher.wait(20) == 143
     assert (tmp_path / "saved.txt").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_ctrl_z_pauses_what_the_worker_started_in_sessions_of_their_own(tmp_path: Path):
+    """torchrun does so: of a run on several devices only the launcher stood still, and the list said that it was paused."""
+    far = 'import subprocess, sys; subprocess.Popen([sys.executable, "-c", FAR], start_new_session=True)'
+    wait = (
+        "import os, pathlib, time; pathlib.Path('far.new').write_text(str(os.getpid())); "
+        "os.rename('far.new', 'far.txt'); time.sleep(60)"
+    )
+    launcher, worker = launch(tmp_path, first=f"FAR = {wait!r}\n{far}")
+    assert eventually((tmp_path / "far.txt").exists)
+    child = int((tmp_path / "far.txt").read_text())
+    try:
+        os.killpg(launcher.pid, signal.SIGTSTP)
+        assert eventually(lambda: status(launcher.pid) == status(worker) == status(child) == "T")
+        os.killpg(launcher.pid, signal.SIGCONT)
+        assert eventually(lambda: "T" not in (status(launcher.pid), status(worker), status(child)))
+    finally:
+        os.kill(child, signal.SIGKILL)
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(20) == 143
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

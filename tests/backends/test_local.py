@@ -71,13 +71,16 @@ def test_failure_is_raised(stand_in: StandIn, ending: str, error: type[Exception
 
 
 @pytest.mark.parametrize(("code", "error"), [(2, UserError), (1, TrainingError), (130, Interrupted)])
-def test_what_the_worker_said_is_in_the_exception(stand_in: StandIn, code: int, error: type[Exception]):
+def test_what_the_worker_said_is_in_the_exception(
+    stand_in: StandIn, code: int, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     write = "pathlib.Path(os.environ['AUTOTRAIN_REASON_FILE']).write_text('no column words in train.csv')"
     stand_in(f"import os, pathlib, sys\n{write}\nsys.exit({code})\n")
-    left_before = set(Path(tempfile.gettempdir()).glob("run-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(own := tmp_path / "own"))
+    own.mkdir()
     with pytest.raises(error, match=r"no column words in train\.csv"):
         AutoTrainProject(params()).create()
-    assert set(Path(tempfile.gettempdir()).glob("run-*")) == left_before
+    assert list(own.iterdir()) == []
 
 
 @pytest.mark.parametrize("ending", ["sys.exit(143)", "os.kill(os.getpid(), 15)"])

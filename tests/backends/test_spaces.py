@@ -72,9 +72,10 @@ def machine(hub: HubDouble) -> Iterator[Callable[[End], None]]:
         )
         space.set_stage("PAUSED")
 
-    def start(end: End) -> None:
+    def start(end: End) -> threading.Thread:
         threads.append(threading.Thread(target=play, args=[end], daemon=True))
         threads[-1].start()
+        return threads[-1]
 
     yield start
     for thread in threads:

@@ -25,7 +25,7 @@ def run(*arguments: str, cwd: Path, text: str = "") -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=400,
     )
 
 

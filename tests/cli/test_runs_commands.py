@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -305,7 +305,14 @@ def test_detach_is_for_the_cloud(autotrain, run: Path):
 
 
 def test_the_commands_answer_at_once(autotrain, run: Path):
+    """In processor time, beside that of a Python that does nothing: a machine may be slow."""
+    nothing = processor_seconds(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
+    assert processor_seconds(lambda: autotrain("runs")) < 0.4 + 10 * nothing
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Of the processes that `work` starts and waits for."""
     before = os.times()
-    autotrain("runs")
+    work()
     after = os.times()
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.6
+    return after.children_user + after.children_system - before.children_user - before.children_system

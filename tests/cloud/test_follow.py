@@ -21,7 +21,8 @@ class Machine:
 
     def state(self, job_id: str) -> CloudState:
         stage = "stopped" if self.stopped else self.stages.pop(0) if len(self.stages) > 1 else self.stages[0]
-        return CloudState(stage, self.detail, "https://hub/spaces/me/autotrain-run")
+        is_on = stage.endswith(" and on")
+        return CloudState(stage.removesuffix(" and on"), self.detail, "https://hub/spaces/me/autotrain-run", is_on)
 
     def logs(self, job_id: str, follow: bool) -> Iterator[str]:
         for line in self.lines:
@@ -46,14 +47,23 @@ def test_the_exit_code_is_the_machines(end: End, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == "step 1/2  loss 2.0\n" and not machine.stopped
 
 
-def test_a_machine_that_stays_on_is_switched_off():
-    machine = Machine([end_line(End(FINISHED, 0))], ["running"])
+def test_one_that_has_told_its_end_is_waited_for_until_it_is_off():
+    machine = Machine([end_line(End(FINISHED, 0))], ["finished and on", "finished and on", "finished"])
+    assert follow(machine, JOB, "7", settle_seconds=30).exit_code == 0 and not machine.stopped
+    assert machine.stages == ["finished"]
+
+
+@pytest.mark.parametrize("stage", ["running", "finished and on"])
+def test_a_machine_that_stays_on_is_switched_off(stage: str):
+    """Regression: one that had told its end passed for off, and cost what it cost."""
+    machine = Machine([end_line(End(FINISHED, 0))], [stage])
     assert follow(machine, JOB, "7", settle_seconds=0.1).exit_code == 0 and machine.stopped
 
 
-def test_a_failed_one_may_be_left_on(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("stage", ["running", "failed and on"])
+def test_a_failed_one_may_be_left_on(stage: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PAUSE_ON_FAILURE", "0")
-    machine = Machine([end_line(End(FAILED, 1, "why"))], ["running"])
+    machine = Machine([end_line(End(FAILED, 1, "why"))], [stage])
     assert follow(machine, JOB, "7", settle_seconds=0.1).exit_code == 1 and not machine.stopped
     finished = Machine([end_line(End(FINISHED, 0))], ["running"])
     follow(finished, JOB, "7", settle_seconds=0.1)

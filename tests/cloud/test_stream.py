@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hub_double import HubDouble
@@ -22,36 +22,46 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_FIRST_WAIT_SECONDS", 0.01)
 
 
-def over_after(seconds: float):
-    start = time.monotonic()
-    return lambda: time.monotonic() - start > seconds
+def anew(logs: list[list[str]]) -> tuple[Callable[[], Iterable[str]], Callable[[], bool]]:
+    """A log that is another one at each opening, and whether the run is over: at its last one, which stays."""
+    openings, over = itertools.count(), threading.Event()
+
+    def open_stream() -> Iterable[str]:
+        number = min(next(openings), len(logs) - 1)
+        if number == len(logs) - 1:
+            over.set()
+        return logs[number]
+
+    return open_stream, over.is_set
 
 
 def test_a_cut_stream_is_opened_anew_and_nothing_is_said_twice():
-    openings = itertools.count()
+    openings, over = itertools.count(), threading.Event()
 
     def open_stream() -> Iterable[str]:
         number = next(openings)
         yield from [f"step {step}" for step in range(min(9, 3 * (number + 1)))]
         if number < 2:
             raise HubError("the log: cut")
+        over.set()
 
-    said = list(follow_lines(open_stream, over_after(0.5), poll_seconds=POLL))
-    assert said == [f"step {step}" for step in range(9)] and next(openings) > 2
+    said = list(follow_lines(open_stream, over.is_set, poll_seconds=POLL))
+    assert said == [f"step {step}" for step in range(9)]
 
 
-def test_what_was_written_last_is_read_though_the_log_had_ended_before():
-    """Regression: between two openings the reader waits, up to 30 s; 3 s after the run's end the rest was given up."""
-    is_written, openings = threading.Event(), itertools.count()
+def test_what_was_written_last_is_read_though_the_log_had_ended_before(monkeypatch: pytest.MonkeyPatch):
+    """Regression: between two openings the reader waits, up to 30 s; soon after the run's end the rest was given up."""
+    monkeypatch.setattr(stream, "_FIRST_WAIT_SECONDS", 120)
+    is_read, is_written = threading.Event(), threading.Event()
 
     def open_stream() -> Iterable[str]:
-        next(openings)
         yield "step 1"
+        is_read.set()
         if is_written.is_set():
             yield "the end"
 
     def is_over() -> bool:
-        if next(openings) < 4:  # the reader has seen that there is no news, and waits
+        if not is_read.is_set():
             return False
         is_written.set()
         return True
@@ -71,25 +81,24 @@ def test_a_machine_that_talks_slowly_is_heard_to_the_end(monkeypatch: pytest.Mon
 
 
 def test_lines_that_are_the_same_are_kept():
-    assert list(follow_lines(lambda: ["a", "a", "a"], over_after(0.3), poll_seconds=POLL)) == ["a", "a", "a"]
+    assert list(follow_lines(lambda: ["a", "a", "a"], lambda: True, poll_seconds=POLL)) == ["a", "a", "a"]
 
 
 def test_a_machine_started_anew_has_another_log():
-    logs = [["a", "b", "c"], ["x", "y"]]
-    opened = itertools.count()
-    said = list(follow_lines(lambda: logs[min(next(opened), 1)], over_after(0.5), poll_seconds=POLL))
+    said = list(follow_lines(*anew([["a", "b", "c"], ["x", "y"]]), poll_seconds=POLL))
     assert said == ["a", "b", "c", "x", "y"]
 
 
 def test_a_stream_that_never_ends_doesnt_hold_us(monkeypatch: pytest.MonkeyPatch):
-    let_go = threading.Event()
+    is_read, let_go = threading.Event(), threading.Event()
 
     def forever() -> Iterable[str]:
         yield "only line"
+        is_read.set()
         let_go.wait(120)
 
     monkeypatch.setattr(stream, "_DRAIN_SECONDS", 1.0)
-    assert list(follow_lines(forever, over_after(0.3), poll_seconds=POLL)) == ["only line"]
+    assert list(follow_lines(forever, is_read.is_set, poll_seconds=POLL)) == ["only line"]
     assert not let_go.is_set()
     let_go.set()
 
@@ -126,6 +135,5 @@ def test_a_token_that_expires_is_reported_soon_and_not_after_minutes(hub: HubDou
 def test_a_machine_that_was_preempted_and_comes_back_is_followed_on():
     """Its log begins anew; what it says a second time is what it does a second time."""
     logs = [["note", "step 1", "step 2"], ["note", "resumed from step 1", "step 2", "step 3"]]
-    opened = itertools.count()
-    said = list(follow_lines(lambda: logs[min(next(opened), 1)], over_after(0.5), poll_seconds=POLL))
+    said = list(follow_lines(*anew(logs), poll_seconds=POLL))
     assert said == ["note", "step 1", "step 2", "resumed from step 1", "step 2", "step 3"]

@@ -87,6 +87,19 @@ def test_max_restarts_goes_on_from_the_last_checkpoint_by_itself_and_ends_well(s
     assert "error:" not in run.said
 
 
+def test_a_signal_while_processes_are_started_anew_ends_the_run(start: Callable[..., Run]) -> None:
+    """Regression: it went to the numbers of those that were dead, and the run went on."""
+    run = start("restart-stop", max_restarts=1)
+    run.wait_for("step 4/")
+    before = set(run.processes())
+    os.kill(min(before), signal.SIGKILL)
+    while before & set(run.processes()):
+        time.sleep(0.01)
+    run.process.terminate()
+    assert run.end() == 143, run.said[-3000:]
+    assert run.checkpoints()
+
+
 @pytest.mark.parametrize(("code", "counts"), [(1, False), (2, True), (143, True)])
 def test_what_ended_an_earlier_start_counts_only_where_starting_anew_does_not_help(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, counts: bool

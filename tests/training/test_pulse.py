@@ -6,6 +6,7 @@ from collections.abc import Generator
 import pytest
 import torch.distributed as dist
 
+from autotrain.training import pulse
 from autotrain.training.pulse import Pulse
 
 HOST = "127.0.0.1"
@@ -72,10 +73,33 @@ def test_a_hang_is_told_with_the_step_of_each_process(port: int) -> None:
     assert "process 0: step 7, process 1: step 6" in first.heard[0]
 
 
-def test_one_that_moves_is_no_hang(port: int) -> None:
+def test_one_that_moves_is_no_hang(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "_BEAT_SECONDS", 0.2)
     first, second = Member(port, 0, hang_seconds=3), Member(port, 1, hang_seconds=60)
     with first.pulse, second.pulse:
         for step in range(10):
             second.pulse.tick(step)
             time.sleep(0.6)
     assert not first.left
+
+
+def test_after_all_stood_still_nobody_passes_for_silent_or_hung(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suspended job, a machine asleep: who looks first hears what the others said before."""
+    monkeypatch.setattr(pulse, "_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(pulse, "_BEAT_SECONDS", 0.1)
+    first, second = Member(port, 0, hang_seconds=3, silent_seconds=3), Member(port, 1)
+    second.pulse._say()
+    with first.pulse:
+        wait_for(lambda: first.pulse._peers[1].word)
+        clock = time.monotonic
+        monkeypatch.setattr(pulse.time, "monotonic", lambda: clock() + 3600)
+        time.sleep(1)
+    assert first.left == [] and first.heard == []
+
+
+def test_without_its_launcher_a_process_has_time_to_save(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the launcher goes the store; the process was asked to save and leave, which may take long."""
+    one = Member(port, 0).pulse
+    assert one._grace_seconds() == pulse._GRACE_SECONDS
+    monkeypatch.setattr(pulse.os, "getppid", lambda: 1)
+    assert one._grace_seconds() == pulse._ORPHAN_SECONDS

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from autotrain import log
+from autotrain.runs.processes import belonging_to, find_process, send
 
 # prctl's 1 is PR_SET_PDEATHSIG.  Who has no longer the parent that it was started by, came too late.
 _DIE_WITH_PARENT = """\
@@ -70,7 +71,7 @@ class Child:
         if self._process.returncode is not None:
             return
         if self._num_asked > 1:
-            self._send_to_group(signal.SIGKILL)
+            self._send_to_all(signal.SIGKILL)
             return
         if not self._has_hung_up:
             self._process.send_signal(number)
@@ -87,21 +88,29 @@ class Child:
 
     def pause(self, number: int, frame: FrameType | None) -> None:
         """The handler of SIGTSTP."""
-        self._send_to_group(signal.SIGSTOP)
+        self._send_to_all(signal.SIGSTOP)
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)  # we stop in this line, until SIGCONT (fg, bg)
         signal.signal(signal.SIGTSTP, self.pause)
-        self._send_to_group(signal.SIGCONT)
+        self._send_to_all(signal.SIGCONT)
 
     def repeat_early(self) -> None:
         """Without a worker, what came for it is ours."""
         for _, number in self._early:
             os.kill(os.getpid(), number)
 
-    def _send_to_group(self, number: signal.Signals) -> None:
-        if self._process and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+    def _send_to_all(self, number: signal.Signals) -> None:
+        """To its group, and to what it started elsewhere: torchrun gives each process a session of its own."""
+        if not self._process or self._process.returncode is not None:
+            return
+        root = find_process(self._process.pid)
+        others = belonging_to(root) if root else {}
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+        for one in others.values():
+            if one.group != self._process.pid:
+                with suppress(PermissionError):
+                    send(one, number)
 
 
 @contextmanager

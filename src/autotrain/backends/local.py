@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -175,5 +176,6 @@ def _folder(name: str) -> Path:
 def _sweep(folder: Path) -> None:
     """Remove parameters of runs that began long ago."""
     for file in folder.glob("*.json"):
-        if time.time() - file.stat().st_mtime > STALE_SECONDS:
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another start sweeps, too
+            if time.time() - file.stat().st_mtime > STALE_SECONDS:
+                file.unlink()

@@ -70,12 +70,13 @@ def _settle(service: Service, job_id: str, end: End | None, settle_seconds: floa
     """Wait until the machine is off, and switch it off if it doesn't do so by itself."""
     deadline = time.monotonic() + settle_seconds
     state = service.state(job_id)
-    while not state.is_over and time.monotonic() < deadline:
+    stays = end is not None and end.stage == FAILED and os.environ.get("PAUSE_ON_FAILURE", "1").strip().lower() in _NO
+    while not (state.is_over if stays else state.is_off) and time.monotonic() < deadline:
         time.sleep(min(_POLL_SECONDS, settle_seconds))
         state = service.state(job_id)
-    if state.is_over:
+    if state.is_off:
         return state
-    if end is not None and end.stage == FAILED and os.environ.get("PAUSE_ON_FAILURE", "1").strip().lower() in _NO:
+    if stays:
         log.notice(f"PAUSE_ON_FAILURE=0: {job_id} is left running, and costs what it costs")
         return state
     log.notice(f"{job_id} didn't switch itself off; it is stopped from here")

@@ -15,15 +15,24 @@ UNDER_WAY = (STARTING, RUNNING)
 
 @dataclass(frozen=True)
 class CloudState:
-    """stage: starting, running, finished, failed, stopped or gone.  detail: why, or "".  url: its page on the hub."""
+    """stage: starting, running, finished, failed, stopped or gone.  detail: why, or "".  url: its page on the hub.
+
+    is_on: the run has told its end, and its machine isn't off yet.
+    """
 
     stage: str
     detail: str
     url: str
+    is_on: bool = False
 
     @property
     def is_over(self) -> bool:
         return self.stage not in UNDER_WAY
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it costs nothing any more."""
+        return self.is_over and not self.is_on
 
 
 class Service(Protocol):

@@ -82,7 +82,7 @@ class SpaceService:
         run = variable.value if variable else ""
         told = self._told(job_id, run) if run else None
         if told:
-            return CloudState(*told, url)
+            return CloudState(*told, url, is_on=stage == "RUNNING")
         if stage == "RUNTIME_ERROR":
             return CloudState(FAILED, self._what_broke(stage, runtime), url)
         if stage == "RUNNING":

@@ -29,8 +29,12 @@ class Process:
         self.events: list[dict[str, Any]] = []
 
     def ask(self, do: str, number: int, **fields: Any) -> None:
+        self.ask_all({"do": do, "id": number, **fields})
+
+    def ask_all(self, *requests: dict[str, Any]) -> None:
+        """In one go: no answer is over before the last request is there."""
         assert self.worker.stdin
-        self.worker.stdin.write(json.dumps({"do": do, "id": number, **fields}) + "\n")
+        self.worker.stdin.write("".join(json.dumps(request) + "\n" for request in requests))
         self.worker.stdin.flush()
 
     def until(self, *events: str) -> dict[str, Any]:
@@ -76,10 +80,12 @@ def test_a_sampled_answer_is_the_one_that_autotrain_generate_writes(tiny_model: 
 def test_one_of_two_answers_is_stopped_and_a_bad_request_harms_nobody(tiny_model: Path) -> None:
     with talking(tiny_model) as process:
         process.until("ready")
-        process.ask("answer", 1, **question("Say red.", max_new_tokens=400))
-        process.ask("answer", 2, **question("Say red.", max_new_tokens=20))
-        process.ask("stop", 1)
-        process.ask("stop", 99)  # nobody's
+        process.ask_all(
+            {"do": "answer", "id": 1, **question("Say red.", max_new_tokens=400)},
+            {"do": "answer", "id": 2, **question("Say red.", max_new_tokens=20)},
+            {"do": "stop", "id": 1},
+            {"do": "stop", "id": 99},  # nobody's
+        )
         ends = sorted([process.until("end"), process.until("end")], key=lambda end: end["id"])
         process.ask("answer", 3, **question("word " * 5000))
         error = process.until("error")

@@ -21,7 +21,7 @@ from typing import Any
 from autotrain import log
 from autotrain.errors import REASON_FILE_VARIABLE, DeviceError
 from autotrain.run_folder import WORKER_VARIABLE
-from autotrain.trainers.clm.rank import is_final, process_numbers
+from autotrain.trainers.clm.rank import forget_processes, is_final, process_numbers
 from autotrain.training.ending import Ending, first_cause, read_endings
 from autotrain.training.place import FOLDER_VARIABLE, NODE_VARIABLE, NODES_VARIABLE, START_VARIABLE, STORE_VARIABLE
 
@@ -80,16 +80,18 @@ def _run(options: argparse.Namespace, worker: Sequence[str], folder: Path) -> tu
             return DeviceError.exit_code, taken
         shown = "" if options.node_rank == 0 else "; what is done is shown on machine 0"
         log.info(f"machine {options.node_rank} of {options.nodes}: meeting the others at {options.master}{shown}")
-    _number_starts()
     args = torchrun.parse_args([*_torchrun_options(options), "-m", "autotrain.trainers.clm", *worker])
     failures: dict[int, Any] = {}
     with _signals_to_processes(folder) as asked:
+        _watch_starts(folder, asked)
         try:
             torchrun.run(args)
         except ChildFailedError as error:
             failures = dict(error.failures)
         except KeyboardInterrupt:
-            return 128 + (asked or [signal.SIGINT])[0], "interrupted before training began"
+            again = "interrupted while the processes were started anew; --resume goes on from the last checkpoint"
+            reason = again if int(os.environ.get(START_VARIABLE) or 0) else "interrupted before training began"
+            return 128 + (asked or [signal.SIGINT])[0], reason
         except Exception as problem:  # noqa: BLE001  whatever the agent has, it is told in a sentence
             return _told(problem, options, read_endings(folder))
     return _outcome(_last_endings(folder), failures, asked)
@@ -105,18 +107,21 @@ def _last_endings(folder: Path) -> list[Ending]:
     return read_endings(folder, start) or (before if is_final(before) else [])
 
 
-def _number_starts() -> None:
+def _watch_starts(folder: Path, asked: Sequence[int]) -> None:
     """Tell processes which start of all machines theirs is, by which they find each other and not those of the last one.
 
-    In this launcher torchrun's agent is a class of ours, whose one addition is that number.
+    And begin none that was asked to stop meanwhile.  In this launcher torchrun's agent is a class of ours for that.
     """
     from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
     from torch.distributed.launcher import api
 
     class Agent(LocalElasticAgent):
         def _start_workers(self, worker_group: Any) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+            forget_processes(folder)  # of the start before: a signal would reach nobody, and be lost
             meeting: Any = worker_group.spec.rdzv_handler
             os.environ[START_VARIABLE] = str(meeting._state_holder.state.round)
+            if asked:
+                raise KeyboardInterrupt
             self._exit_barrier_timeout = _BARRIER_SECONDS
             return super()._start_workers(worker_group)  # pyright: ignore[reportCallIssue]
 

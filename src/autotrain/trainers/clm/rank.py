@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from autotrain import log
 from autotrain.errors import Interrupted, PeerError, UserError
@@ -45,6 +46,12 @@ def process_numbers(folder: "os.PathLike[str]") -> list[int]:
             if text.isdecimal():
                 numbers.append(int(text))
     return numbers
+
+
+def forget_processes(folder: Path) -> None:
+    """Of a start that is over."""
+    for file in folder.glob("rank-*.pid"):
+        file.unlink(missing_ok=True)
 
 
 def is_launched_by_us() -> bool:
