@@ -1,10 +1,12 @@
 """Who may write to a run's folder, and what a killed worker may leave there."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from autotrain import run_folder
 from autotrain.errors import RunFolderError
 from autotrain.run_folder import FINISHED, TRAINING, check_free, claim, foreign_entries, read_state
 
@@ -73,3 +75,23 @@ def test_code_that_a_model_brought_along_is_part_of_the_run(tmp_path: Path):
     (tmp_path / "mine.py").unlink()
     claim(tmp_path, resume=False, overwrite=True).release()
     assert names(tmp_path) == {".lock"}
+
+
+def test_a_clock_that_is_set_back_stops_no_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = claim(tmp_path / "run", resume=False, overwrite=False)
+    run.set_state("training", 1, 9)
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    monkeypatch.setattr(run_folder, "HEARTBEAT_SECONDS", 0.0)
+    run.beat(2, 9)
+    state = read_state(tmp_path / "run")
+    assert state and (state.step, state.heartbeat) == (2, 1000.0)
+    run.release()
+
+
+def test_two_threads_may_say_how_far_the_run_is(tmp_path: Path):
+    """The one that trains, and the one that ends a process whose peers are gone."""
+    run = claim(tmp_path / "run", resume=False, overwrite=False)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda step: run.set_state("training", step, 999), range(400)))
+    assert read_state(tmp_path / "run") and not list((tmp_path / "run").glob(".tmp-*"))
+    run.release()

@@ -17,7 +17,7 @@ from autotrain import log
 from autotrain.errors import RunFolderError
 from autotrain.home import home
 from autotrain.run_folder import claim
-from autotrain.runs import Seen, forget, list_runs, note_seen, register, register_cloud, registry, removal
+from autotrain.runs import Seen, forget, list_runs, note_seen, register, register_cloud, registry, removal, stages
 from autotrain.runs.names import find_entry
 from autotrain.runs.processes import birth_of, find_worker
 from autotrain.runs.registry import entries
@@ -67,6 +67,19 @@ def test_who_holds_the_folder_writes_to_it_though_nobody_registered_him(tmp_path
     assert list_runs()[0].stage == "training"
     held.release()
     assert list_runs()[0].stage == "stopped"
+
+
+def test_a_worker_that_ends_while_it_is_looked_at_has_said_its_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Regression: its state was read before it was looked for, and a run that had just finished passed for killed."""
+    folder = make_run(tmp_path / "a")
+    register("a", folder, "local", DEAD)
+    state = json.loads((folder / "state.json").read_text())
+
+    def has_just_finished(entry: registry.Entry) -> None:
+        (folder / "state.json").write_text(json.dumps({**state, "stage": "finished"}))
+
+    monkeypatch.setattr(stages, "worker_of", has_just_finished)
+    assert list_runs()[0].stage == "finished"
 
 
 def test_a_resumed_run_is_starting_until_it_has_its_folder(tmp_path: Path):

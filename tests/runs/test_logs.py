@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from autotrain.run_folder import claim
-from autotrain.runs import Entry, logs
+from autotrain.runs import Entry, logs, register
 from autotrain.runs.logs import follow, log_file, read_lines
 from autotrain.runs.processes import birth_of
+from autotrain.runs.registry import get
+from autotrain.runs.waiting import claim as claim_to_start
+from autotrain.runs.waiting import enqueue
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +59,24 @@ def test_lines_that_come_are_shown_until_the_run_ends_the_last_one_too(entry: En
     set_state(entry, "finished")
     thread.join(30)
     assert found == ["two", "three", "four", "no line end"]
+
+
+def test_a_run_that_waits_is_followed_from_its_begin_to_its_end(
+    entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Regression: it was taken for waiting for ever."""
+    monkeypatch.setenv("AUTOTRAIN_HOME", str(tmp_path / "home"))
+    number = enqueue("run", entry.folder, "local-ui", "{}")
+    found: list[str] = []
+    thread = collect(follow(get(number)), found)
+    claim_to_start(number)
+    set_state(entry, "training")
+    (entry.folder / "train.log").write_text("one\n")
+    assert register("run", entry.folder, "local-ui", os.getpid()) == number
+    wait_until(found, 1)
+    set_state(entry, "finished")
+    thread.join(30)
+    assert found == ["one"] and not thread.is_alive()
 
 
 def test_a_log_that_is_begun_anew_is_read_from_its_beginning(entry: Entry):

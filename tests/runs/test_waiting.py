@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from autotrain.home import home
 from autotrain.runs import list_runs, register, register_cloud
 from autotrain.runs.registry import entries, get
 from autotrain.runs.stages import worker_of
-from autotrain.runs.waiting import NOBODY, claim, enqueue, fail, give_back, take_out, waiting
+from autotrain.runs.waiting import NOBODY, begun_or_waiting, claim, enqueue, fail, give_back, take_out, waiting
 
 DEAD = 2**22 - 3
 
@@ -64,6 +65,22 @@ def test_the_process_that_is_about_to_start_a_run_is_never_taken_for_its_worker(
     number = enqueue("a", tmp_path / "a", "local-ui", "{}")
     claim(number)
     assert worker_of(get(number)) is None
+
+
+def test_whoever_has_something_to_tell_a_run_waits_until_it_has_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    number = enqueue("a", tmp_path / "a", "local-ui", "{}")
+    before = get(number)
+    assert begun_or_waiting(before).queued
+    claim(number)
+    begin = threading.Timer(0.3, register, ["a", tmp_path / "a", "local-ui", os.getpid()])
+    begin.start()
+    assert begun_or_waiting(before).queued is None
+    begin.join()
+    other = enqueue("b", tmp_path / "b", "local-ui", "{}")
+    claim(other)
+    monkeypatch.setattr("autotrain.runs.waiting._LAUNCH_SECONDS", 0.1)
+    with pytest.raises(RunFolderError, match="b is just being started"):
+        begun_or_waiting(get(other))
 
 
 def test_a_run_that_was_taken_out_can_be_seen_and_one_that_was_resumed_is_what_it_was(tmp_path: Path):
