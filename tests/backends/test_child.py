@@ -235,3 +235,25 @@ def test_a_child_whose_parent_is_gone_already_does_not_begin(tmp_path: Path):
     between = f"import subprocess, sys; sys.exit(subprocess.run({command!r}).returncode)"  # not the parent that is named
     done = subprocess.run([sys.executable, "-c", between], cwd=tmp_path, timeout=60, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (143, "")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only there a program stands in front of the worker")
+def test_ctrl_c_while_the_worker_is_being_loaded_is_no_traceback(tmp_path: Path):
+    """It comes once the worker can say that it was interrupted."""
+    (tmp_path / "worker.py").write_text(
+        "import pathlib, signal, sys, time\n"
+        "pathlib.Path('loading.txt').touch()\n"
+        "while not pathlib.Path('go.txt').exists(): time.sleep(0.01)\n"
+        "try:\n    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT]); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    sys.exit(130)\n"
+    )
+    program = LAUNCHER.replace('"worker.py"])', '"worker.py"], interrupt="later")')
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, process_group=0, stderr=subprocess.PIPE, text=True
+    )
+    assert eventually((tmp_path / "loading.txt").exists)
+    launcher.send_signal(signal.SIGINT)
+    (tmp_path / "go.txt").touch()
+    _, said = launcher.communicate(timeout=60)
+    assert launcher.returncode == 130
+    assert "Traceback" not in said

@@ -2,9 +2,11 @@
 
 import errno
 import os
+import signal
 
 import pytest
 
+from autotrain.trainers.clm import __main__ as worker
 from autotrain.trainers.clm.__main__ import unforeseen
 
 
@@ -22,3 +24,22 @@ def test_anything_else_keeps_its_traceback() -> None:
         raise ZeroDivisionError("by hand")
     except ZeroDivisionError as error:
         assert "ZeroDivisionError: by hand" in unforeseen(error)
+
+
+def test_ctrl_c_that_a_library_takes_for_a_missing_module_is_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Regression: pressed while transformers was imported, it was a traceback and exit code 1."""
+
+    def load(arguments: list[str]) -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ModuleNotFoundError("Could not import module 'PreTrainedModel'") from error
+        return 0
+
+    monkeypatch.setattr(worker, "_entry", lambda name, started: load)
+    before = signal.getsignal(signal.SIGINT)
+    assert worker.main(["train"]) == 130
+    assert "error: interrupted; what was not saved yet is lost" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) == before

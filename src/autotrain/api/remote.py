@@ -91,14 +91,15 @@ def _train(handover: Handover, watch: Watch) -> End:
         files = fetch_data(params.data_path, handover.data_revision, Path(DATA_FOLDER), token_of(params.token))
         params = params.model_copy(update={"data_path": str(files)})
     too_long = End(FAILED, TrainingError.exit_code, f"it didn't end {GRACE_SECONDS / 60:.0f} min after max_hours")
-    with _time_limit(params.max_hours) as limit:
-        try:
+    limit = _Limit()
+    try:
+        with _limited(limit, params.max_hours):
             # The worker fetches the checkpoint that an earlier machine pushed.
             outcome = submit(Job(params, resume=handover.resume or is_run(folder) or _has_pushed(handover)), "local")
-        except Interrupted:
-            if not limit.is_over:
-                raise
-            return too_long  # before there was a worker, or after it
+    except Interrupted:
+        if not limit.is_over:
+            raise
+        return too_long  # before there was a worker, or after it
     if limit.is_over and outcome.exit_code in _INTERRUPTED:
         return too_long
     if outcome.exit_code == PushError.exit_code:
@@ -206,22 +207,21 @@ class _Limit:
 
 
 @contextmanager
-def _time_limit(max_hours: float | None) -> Generator[_Limit]:
+def _limited(limit: _Limit, max_hours: float | None) -> Generator[None]:
     """Ask ourselves to stop when a run that ought to have ended goes on: a machine that hangs costs money."""
-    limit = _Limit()
 
     def stop() -> None:
         limit.is_over = True
         os.kill(os.getpid(), signal.SIGTERM)
 
     if max_hours is None:
-        yield limit
+        yield
         return
     timer = threading.Timer(max_hours * 3600 + GRACE_SECONDS, stop)
     timer.daemon = True
     timer.start()
     try:
-        yield limit
+        yield
     finally:
         timer.cancel()
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Literal
 
 from autotrain import log
 from autotrain.runs.processes import belonging_to, find_process, send
@@ -18,21 +19,24 @@ import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     os._exit(128 + signal.SIGTERM)
-os.execv(sys.argv[2], sys.argv[2:])
+if sys.argv[2] == "later":
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+os.execv(sys.argv[3], sys.argv[3:])
 """
 _FORWARDED = (signal.SIGINT, signal.SIGTERM)
 
 
-def dying_with_us(command: Sequence[str]) -> list[str]:
+def dying_with_us(command: Sequence[str], *, interrupt: Literal["now", "later"] = "now") -> list[str]:
     """`command`, so that SIGTERM (save and leave) reaches it when the thread that starts it ends, or this process dies.
 
     Linux only; elsewhere as it is.  A program in front of it asks the system for that and then becomes it, for the
     code between fork and exec (`preexec_fn`) may wait for ever for a lock that another thread holds: huggingface_hub has
     some there, for its connections.
+    interrupt: when SIGINT reaches it; "later": once it unblocks the signal, instead of as a traceback from its imports.
     """
     if not sys.platform.startswith("linux"):
         return [*command]
-    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), interrupt, *command]
 
 
 class Child:

@@ -133,7 +133,7 @@ def _leave_running(entry: str, job: Job, options: Sequence[str], *, launcher: Se
 
 def _spawn(command: Sequence[str], environment: Mapping[str, str], place: Path) -> "subprocess.Popen[bytes]":
     # A process group of its own: the terminal's Ctrl-C reaches the worker once, through us.
-    return subprocess.Popen(dying_with_us(command), env=environment, cwd=place, process_group=0)
+    return subprocess.Popen(dying_with_us(command, interrupt="later"), env=environment, cwd=place, process_group=0)
 
 
 def _write_parameters(job: Job, folder: Path) -> Path:

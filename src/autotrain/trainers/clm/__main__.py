@@ -8,13 +8,16 @@ import argparse
 import gc
 import json
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from pydantic import ValidationError
 
@@ -39,14 +42,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     place = rank.begin() if entry == "train" else None
     log.start_logging()
     log.hide_secret(os.environ.get("HF_TOKEN"))
+    with _interrupts() as came:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+            return _entry(entry, started)(arguments)
+        except AutoTrainError as error:
+            return _say(error, error.exit_code, str(error), place)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the outermost frame of the worker
+            if came or isinstance(error, KeyboardInterrupt):
+                return _say(error, 130, "interrupted; what was not saved yet is lost", place)
+            return _say(error, 1, unforeseen(error), place)
+
+
+@contextmanager
+def _interrupts() -> Generator[list[int]]:
+    """Notes Ctrl-C, beside the exception: while they are imported, libraries take that for a module that can't be had.
+
+    One that came while this module was imported is kept by whoever started us, and comes now.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield came
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
     try:
-        return _entry(entry, started)(arguments)
-    except AutoTrainError as error:
-        return _say(error, error.exit_code, str(error), place)
-    except KeyboardInterrupt as error:
-        return _say(error, 130, "interrupted; what was not saved yet is lost", place)
-    except Exception as error:  # noqa: BLE001  the outermost frame of the worker
-        return _say(error, 1, unforeseen(error), place)
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def unforeseen(error: BaseException) -> str:
