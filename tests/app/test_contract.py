@@ -113,7 +113,7 @@ def test_the_prompt_column_under_the_name_that_autotrains_client_sends(api: Test
 
 def test_a_second_project_waits_instead_of_being_refused(api: TestClient):
     """There was one job at a time, and a process number used again blocked all others for ever."""
-    api.post("/api/create_project", json=request("a", params={"epochs": 50}))
+    api.post("/api/create_project", json=request("a", params={"epochs": 500}))
     assert api.post("/api/create_project", json=request("b")).json()["job_id"] == "2"
     assert api.get("/api/runs/2").json()["stage"] == "waiting"
     for job in ("2", "1"):
@@ -121,10 +121,10 @@ def test_a_second_project_waits_instead_of_being_refused(api: TestClient):
 
 
 def test_logs_and_stop_by_the_id_that_create_gave(api: TestClient, settings: Settings):
-    job = api.post("/api/create_project", json=request("a", params={"epochs": 30})).json()["job_id"]
+    job = api.post("/api/create_project", json=request("a", params={"epochs": 500})).json()["job_id"]
     kept(settings, "a")
     end = time.monotonic() + SECONDS
-    while "step 2/300" not in (answer := api.post("/api/logs", json={"jid": job}).json())["logs"]:
+    while "step 2/5000" not in (answer := api.post("/api/logs", json={"jid": job}).json())["logs"]:
         assert time.monotonic() < end
     assert answer["success"] is True and answer["message"] == "Logs fetched successfully"
     assert api.post(f"/api/stop_training/{job}", json={"jid": job}).json()["success"] is True  # as AutoTrain's client asks

@@ -150,7 +150,7 @@ def test_names_that_the_old_page_offered_and_no_library_knew_are_understood(api:
 
 def test_a_run_that_goes_on_isnt_started_again_in_its_folder(state: AppState, api: TestClient):
     """Not even before its worker has got there."""
-    number = api.post("/api/runs", json={"config": config("a", epochs=50)}).json()["number"]
+    number = api.post("/api/runs", json={"config": config("a", epochs=500)}).json()["number"]
     end = time.monotonic() + SECONDS
     while api.get(f"/api/runs/{number}").json()["stage"] == "waiting":
         assert time.monotonic() < end
@@ -211,7 +211,7 @@ def test_the_queue_goes_on_after_a_stumble(state: AppState, api: TestClient, mon
 
 
 def test_a_second_answer_to_stop_is_no_fault(state: AppState, api: TestClient):
-    number = api.post("/api/runs", json={"config": config("a", epochs=50)}).json()["number"]
+    number = api.post("/api/runs", json={"config": config("a", epochs=500)}).json()["number"]
 
     async def stop_twice() -> None:
         await asyncio.gather(state.queue.stop(number), state.queue.stop(number))

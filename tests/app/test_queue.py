@@ -20,11 +20,13 @@ from autotrain.app.settings import Settings
 from autotrain.app.workspace import Workspace
 from autotrain.backends import local
 from autotrain.errors import ConfigError, RunFolderError
+from autotrain.runs import waiting
 from autotrain.runs.processes import belonging_to, find_process
 from autotrain.runs.registry import get
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 SECONDS = 60
+LONG = 500  # epochs: the test is over before the run is, however busy the machine
 
 
 class Page:
@@ -68,18 +70,23 @@ def params(name: str, **said: Any) -> LLMTrainingParams:
 
 
 def test_one_trains_the_rest_wait_in_order_and_all_are_done(page: Page):
-    numbers = [page.queue.submit(params(name), "local") for name in ("a", "b", "c")]
+    numbers = [page.queue.submit(params(name, epochs=LONG), "local") for name in ("a", "b", "c")]
     assert page.queue.waiting()[-2:] == numbers[1:]
-    seen = [[page.view(number).position_in_queue for number in numbers[1:]]]
-    most = 0
-    while not all(page.view(number).stage == "finished" for number in numbers):
-        stages = [page.view(number).stage for number in numbers]
-        most = max(most, sum(stage in ("starting", "training") for stage in stages))
-        seen.append([page.view(number).position_in_queue for number in numbers[1:]])
-        time.sleep(0.02)
-    assert most == 1
-    assert [1, 2] in seen and [0, 1] in seen and seen[-1] == [0, 0]
-    assert sorted(page.view(number).started for number in numbers) == [page.view(number).started for number in numbers]
+    for at, number in enumerate(numbers):
+        page.wait(number, lambda view: view.stage == "training")
+        views = {view.number: view for view in page.feeds.all()}
+        assert [views[one].position_in_queue for one in numbers[at + 1 :]] == list(range(1, 3 - at))
+        assert sum(view.stage in ("starting", "training") for view in views.values()) == 1
+        asyncio.run(page.queue.stop(number))
+    started = [page.view(number).started for number in numbers]
+    assert sorted(started) == started
+
+
+def test_all_that_waits_is_done(page: Page):
+    numbers = [page.queue.submit(params(name, epochs=1), "local") for name in ("a", "b", "c")]
+    for number in numbers:
+        page.wait(number, lambda view: view.stage == "finished")
+    assert page.queue.waiting() == [] and [page.view(number).position_in_queue for number in numbers] == [0, 0, 0]
 
 
 def test_a_run_that_is_asked_for_several_times_at_once_begins_once(page: Page, monkeypatch: pytest.MonkeyPatch):
@@ -89,7 +96,7 @@ def test_a_run_that_is_asked_for_several_times_at_once_begins_once(page: Page, m
 
     def ask(_: int) -> int | None:
         try:
-            return page.queue.submit(params("a", epochs=50), "local")
+            return page.queue.submit(params("a", epochs=LONG), "local")
         except RunFolderError:
             return None
 
@@ -104,7 +111,7 @@ def test_a_machine_that_holds_two_trains_two(settings: Settings, worker_double: 
 
     page = Page(replace(settings, capacity=2))
     page.queue.start()
-    numbers = [page.queue.submit(params(name, epochs=50), "local") for name in ("a", "b", "c")]
+    numbers = [page.queue.submit(params(name, epochs=LONG), "local") for name in ("a", "b", "c")]
     for number in numbers[:2]:
         page.wait(number, lambda view: view.stage == "training")
     assert page.queue.waiting() == numbers[2:]
@@ -115,7 +122,7 @@ def test_a_machine_that_holds_two_trains_two(settings: Settings, worker_double: 
 
 def test_a_run_started_elsewhere_keeps_the_machine_busy_too(page: Page):
     """By the command line, or by a server that was restarted meanwhile."""
-    number = page.queue.submit(params("a", epochs=50), "local")
+    number = page.queue.submit(params("a", epochs=LONG), "local")
     page.wait(number, lambda view: view.stage == "training")
     page.queue.close()
     page.again()
@@ -201,7 +208,7 @@ def test_each_run_has_the_parameters_that_it_was_given(page: Page):
 
 def test_stopping_saves_and_leaves_no_process_behind(page: Page):
     """AutoTrain ended the launcher, and what it had started kept the machine (DEFECT-4)."""
-    number = page.queue.submit(params("tree", epochs=100), "local")
+    number = page.queue.submit(params("tree", epochs=LONG), "local")
     page.wait(number, lambda view: view.step > 2)
     worker = find_process(get(number).pid)
     assert worker
@@ -211,6 +218,43 @@ def test_stopping_saves_and_leaves_no_process_behind(page: Page):
     view = page.wait(number, lambda view: not view.is_live)
     assert view.stage == "interrupted" and "saved" in view.reason and view.can_resume
     assert [pid for pid, one in tree.items() if (now := find_process(pid)) and now.born == one.born] == []
+
+
+def test_a_run_that_begins_while_it_is_stopped_is_stopped(page: Page, monkeypatch: pytest.MonkeyPatch):
+    """Regression: it was taken for one that waits and, no longer in the queue, for one without a worker here (409)."""
+    page.queue.close()
+    number = page.queue.submit(params("a", epochs=LONG), "local")
+
+    def take_out_too_late(number: int) -> bool:
+        page.queue._is_closed.clear()
+        page.queue.start()
+        while (queued := get(number).queued) and queued.stage == "waiting":
+            time.sleep(0.01)
+        return really_take_out(number)
+
+    really_take_out = waiting.take_out
+    monkeypatch.setattr(waiting, "take_out", take_out_too_late)
+    asyncio.run(page.queue.stop(number))
+    page.wait(number, lambda view: view.stage in ("stopped", "interrupted"))
+    assert not page.queue._tokens
+
+
+def test_a_run_that_was_asked_for_anew_is_no_longer_stopping(page: Page):
+    """Regression: while its children of before were being ended, it was shown as stopping, and couldn't be stopped."""
+    number = page.queue.submit(params("tree", epochs=LONG), "local")
+    page.wait(number, lambda view: view.step > 2)
+
+    async def stop_and_resume() -> None:
+        await page.queue.stop(number)
+        while page.view(number).is_live:
+            await asyncio.sleep(0.02)
+        await page.queue.resume(number)
+        assert not page.queue.is_stopping(number)
+
+    asyncio.run(stop_and_resume())
+    page.wait(number, lambda view: view.stage == "training")
+    asyncio.run(page.queue.stop(number))
+    assert not page.wait(number, lambda view: not view.is_live).is_live
 
 
 def test_a_run_that_takes_its_time_to_save_is_shown_as_stopping(page: Page):
@@ -224,13 +268,13 @@ def test_a_run_that_takes_its_time_to_save_is_shown_as_stopping(page: Page):
             await asyncio.sleep(0.01)
         return seen
 
-    number = page.queue.submit(params("tree", epochs=100), "local")
+    number = page.queue.submit(params("tree", epochs=LONG), "local")
     page.wait(number, lambda view: view.step > 2)
     assert any(asyncio.run(stop())) and not page.view(number).is_stopping
 
 
 def test_a_stopped_run_goes_on_where_it_stopped(page: Page):
-    number = page.queue.submit(params("a", epochs=5), "local")
+    number = page.queue.submit(params("slow", epochs=5), "local")
     page.wait(number, lambda view: view.step > 2)
     asyncio.run(page.queue.stop(number))
     step = page.wait(number, lambda view: not view.is_live).step
@@ -242,11 +286,13 @@ def test_a_stopped_run_goes_on_where_it_stopped(page: Page):
 
 
 def test_a_waiting_run_is_taken_out_and_can_begin_later(page: Page):
-    page.queue.submit(params("a", epochs=20), "local")
+    first = page.queue.submit(params("a", epochs=LONG), "local")
+    page.wait(first, lambda view: view.stage == "training")
     number = page.queue.submit(params("b"), "local")
     asyncio.run(page.queue.stop(number))
     view = page.view(number)
     assert (view.stage, view.is_live, view.can_resume) == ("stopped", False, True)
+    asyncio.run(page.queue.stop(first))
     asyncio.run(page.queue.resume(number))
     assert page.wait(number, lambda view: view.stage == "finished").number == number
 
@@ -326,11 +372,14 @@ def test_a_run_of_the_command_line_is_resumed_in_its_own_folder(page: Page, tmp_
 
 
 def test_a_run_is_deleted_when_it_has_ended_and_its_folder_only_if_asked_for(page: Page):
-    numbers = [page.queue.submit(params(name, epochs=2), "local") for name in ("a", "b")]
-    with pytest.raises(RunFolderError, match="stop it first"):
-        asyncio.run(page.queue.remove(numbers[1], with_folder=True))
+    numbers = [page.queue.submit(params(name, epochs=LONG), "local") for name in ("a", "b")]
+    for number in reversed(numbers):  # one that waits, and one that trains
+        with pytest.raises(RunFolderError, match="stop it first"):
+            asyncio.run(page.queue.remove(number, with_folder=True))
     for number in numbers:
-        page.wait(number, lambda view: view.stage == "finished")
+        page.wait(number, lambda view: view.stage == "training")
+        asyncio.run(page.queue.stop(number))
+        page.wait(number, lambda view: not view.is_live)
     asyncio.run(page.queue.remove(numbers[0], with_folder=False))
     asyncio.run(page.queue.remove(numbers[1], with_folder=True))
     assert page.feeds.list()[0] == 0

@@ -107,7 +107,7 @@ def test_what_was_sent_isnt_sent_back_when_it_is_no_request(api: TestClient):
 
 
 def test_stop_resume_again_and_delete(api: TestClient):
-    number = start(api, "tree", epochs=30)
+    number = start(api, "tree", epochs=500)
     wait(api, number, lambda run: run["step"] > 2)
     api.post(f"/api/runs/{number}/stop")
     assert wait_for_end(api, number)["stage"] == "interrupted"

@@ -1,7 +1,7 @@
 """A worker that trains nothing: it does to its run folder what the real one does, in a blink.
 
 Steps take 0.02 s, and there are ten times as many as epochs.  `data_path: data/none` is refused; a project whose name holds
-"tree" starts a child that is deaf to SIGTERM.
+"tree" starts a child that is deaf to SIGTERM, and one whose name holds "slow" takes 1 s a step until it is resumed.
 """
 
 import json
@@ -41,6 +41,7 @@ def set_state(stage: str, step: int, message: str = "") -> None:
 first = 0
 if "--resume" in arguments and (folder / "state.json").is_file():
     first = json.loads((folder / "state.json").read_text())["step"]
+seconds = 1.0 if "slow" in folder.name and "--resume" not in arguments else 0.02
 folder.mkdir(exist_ok=True)
 if "--overwrite" in arguments:
     (folder / "metrics.jsonl").unlink(missing_ok=True)
@@ -53,8 +54,8 @@ with (folder / "train.log").open("a") as log, (folder / "metrics.jsonl").open("a
         if stopped:
             set_state("interrupted", step - 1, f"interrupted at step {step - 1} of {total}; saved")
             sys.exit(143)
-        time.sleep(0.02)
-        row = {"step": step, "loss": 1 / step, "tokens": step * 100, "seconds": step * 0.02}
+        time.sleep(seconds)
+        row = {"step": step, "loss": 1 / step, "tokens": step * 100, "seconds": step * seconds}
         metrics.write(json.dumps(row) + "\n")
         metrics.flush()
         log.write(f"step {step}/{total}\n")

@@ -1,5 +1,6 @@
 """Stopping a run lets its worker save, and leaves nothing of its process tree."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from autotrain.errors import RunFolderError
+from autotrain.run_folder import claim
 from autotrain.runs import Entry, look_at
 from autotrain.runs.processes import belonging_to, birth_of, find_process
-from autotrain.runs.stop import stop
+from autotrain.runs.stop import stop, stop_if_live
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -33,6 +35,8 @@ pathlib.Path("ready.txt").write_text("ready")
 time.sleep(100)
 time.sleep(100)
 """
+
+DEAD = 2**22 - 3
 
 Start = Callable[[str], Entry]
 
@@ -146,6 +150,22 @@ def test_after_a_stop_by_force_nobody_holds_the_folder(tmp_path: Path):
     assert not stop(entry, grace_seconds=0)
     assert look_at(entry).stage == "stopped"
     worker.wait()
+
+
+@pytest.mark.parametrize("stage", ["finished", "training"])
+def test_a_run_that_ends_by_itself_as_it_is_stopped_is_no_error(tmp_path: Path, stage: str):
+    """Its worker was there when one looked; regression: `stop` said that it isn't on this machine."""
+    held = claim(tmp_path / "run", resume=False, overwrite=False)
+    held.set_state("training", 1, 9)
+    state = json.loads((tmp_path / "run" / "state.json").read_text()) | {"stage": stage, "pid": DEAD}
+    (tmp_path / "run" / "state.json").write_text(json.dumps(state))
+    entry = Entry(1, "run", tmp_path / "run", 0.0, "local", DEAD, "another-boot:1")
+    if stage == "finished":
+        assert stop_if_live(entry, grace_seconds=1)
+    else:  # somebody elsewhere holds its folder
+        with pytest.raises(RunFolderError, match="its worker isn't on this machine"):
+            stop_if_live(entry, grace_seconds=1)
+    held.release()
 
 
 def test_what_a_worker_left_behind_belongs_to_it_and_nobody_else_does(start: Start):

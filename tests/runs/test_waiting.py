@@ -33,7 +33,7 @@ def finished(folder: Path) -> Path:
 def test_a_run_keeps_its_number_from_waiting_to_its_start(tmp_path: Path):
     number = enqueue("a", tmp_path / "a", "local-ui", "{}")
     assert [run.stage for run in list_runs()] == ["waiting"]
-    assert claim(number)
+    assert claim(get(number))
     assert list_runs()[0].stage == "starting"
     assert register("a", tmp_path / "a", "local-ui", os.getpid()) == number
     assert get(number).queued is None
@@ -46,12 +46,20 @@ def test_they_begin_in_the_order_in_which_they_came(tmp_path: Path):
 
 def test_only_one_of_two_servers_gets_a_run(tmp_path: Path):
     number = enqueue("a", tmp_path / "a", "local-ui", "{}")
-    assert [claim(number), claim(number)] == [True, False]
+    assert [claim(get(number)), claim(get(number))] == [True, False]
+
+
+def test_a_run_that_was_asked_for_anew_isnt_begun_as_it_was_before(tmp_path: Path):
+    """Regression: who had looked before the change began it with the parameters of before."""
+    seen = get(enqueue("a", tmp_path / "a", "local-ui", "{}"))
+    take_out(seen.id)
+    assert enqueue("a", tmp_path / "a", "local-ui", '{"lr": 1}') == seen.id
+    assert not claim(seen) and claim(get(seen.id))
 
 
 def test_whoever_claimed_a_run_and_died_gives_it_back(tmp_path: Path):
     number = enqueue("a", tmp_path / "a", "local-ui", "{}")
-    claim(number)
+    claim(get(number))
     give_back(entries())
     assert waiting() == []  # we live
     with sqlite3.connect(home() / "runs.db") as database:
@@ -63,7 +71,7 @@ def test_whoever_claimed_a_run_and_died_gives_it_back(tmp_path: Path):
 def test_the_process_that_is_about_to_start_a_run_is_never_taken_for_its_worker(tmp_path: Path):
     """Or stopping the run would end the server."""
     number = enqueue("a", tmp_path / "a", "local-ui", "{}")
-    claim(number)
+    claim(get(number))
     assert worker_of(get(number)) is None
 
 
@@ -96,7 +104,7 @@ def test_a_run_that_was_taken_out_can_be_seen_and_one_that_was_resumed_is_what_i
 
 def test_a_run_that_couldnt_be_started_says_why(tmp_path: Path):
     number = enqueue("a", tmp_path / "a", "local-ui", "{}")
-    claim(number)
+    claim(get(number))
     fail(number, "no model x")
     assert [(run.stage, run.reason) for run in list_runs()] == [("failed", "no model x")]
 
@@ -114,7 +122,7 @@ def test_a_run_that_began_since_one_looked_isnt_replaced(tmp_path: Path, before:
         register("a", finished(tmp_path / "a"), "local", DEAD)
         before = (DEAD, entries()[0].born)
     number = enqueue("a", tmp_path / "a", "local-ui", "{}", overwrite=True, before=before)
-    claim(number)
+    claim(get(number))
     register("a", tmp_path / "a", "local-ui", os.getpid())
     with pytest.raises(RunFolderError, match="has just begun"):
         enqueue("a", tmp_path / "a", "local-ui", "{}", overwrite=True, before=before)
@@ -127,7 +135,7 @@ def test_a_cloud_run_keeps_its_number_and_leaves_the_local_run_of_its_name_alone
     monkeypatch.chdir(tmp_path)
     local = register("a", finished(tmp_path / "a"), "local", DEAD)
     number = enqueue("a", tmp_path / "a", "spaces-t4-small", "{}")
-    claim(number)
+    claim(get(number))
     assert register_cloud("a", "spaces-t4-small", "me/autotrain-a", "me/a", "url", "{}") == number
     assert {one.id for one in entries()} == {local, number}
     assert get(number).cloud
@@ -136,7 +144,7 @@ def test_a_cloud_run_keeps_its_number_and_leaves_the_local_run_of_its_name_alone
 def test_a_space_that_is_used_again_has_one_entry_the_latest(tmp_path: Path):
     before = register_cloud("a", "spaces-t4-small", "me/autotrain-a", "me/a", "url", "{}")
     number = enqueue("a", tmp_path / "a", "spaces-t4-small", "{}")
-    claim(number)
+    claim(get(number))
     assert register_cloud("a", "spaces-t4-small", "me/autotrain-a", "me/a", "url", "{}") == number != before
     assert [one.id for one in entries()] == [number]
 

@@ -16,6 +16,7 @@ from autotrain.runs import Entry
 from autotrain.runs.registry import ENDED, entries
 
 POLL_SECONDS = 15.0
+_CLOSE_SECONDS = 2.0
 _NUM_LINES = 20_000
 
 
@@ -37,8 +38,10 @@ class CloudWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """A request that is on its way isn't waited for."""
+        """A request that is on its way is waited for a moment: it still writes to the registry and the log."""
         self._is_closed.set()
+        if self._thread:
+            self._thread.join(_CLOSE_SECONDS)
 
     def look(self, known: Sequence[Entry]) -> None:
         """Ask for those that go on, as far as is known."""

@@ -6,6 +6,7 @@ restart gets the token that the page has then.
 
 import asyncio
 import threading
+import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -27,11 +28,12 @@ from autotrain.runs import Entry, Run, look_at
 from autotrain.runs.parameters import parameters_to_resume, raw_parameters
 from autotrain.runs.registry import entries, get, note
 from autotrain.runs.removal import check_removable, remove_entry, remove_folder
-from autotrain.runs.stages import RESUMABLE, WAITING
-from autotrain.runs.waiting import NOBODY, begun_or_waiting, claim, enqueue, give_back, take_out, waiting
+from autotrain.runs.stages import RESUMABLE
+from autotrain.runs.waiting import NOBODY, claim, enqueue, give_back, take_out, take_out_unless_begun, waiting
 from autotrain.trainers.clm.params import LLMTrainingParams
 
 _POLL_SECONDS = 0.5
+_CLOSE_SECONDS = 5.0
 MAX_NOTE = 2_000
 
 
@@ -66,6 +68,7 @@ class Queue:
         self._busy = Busy()
         self._wake, self._is_closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._starts: list[threading.Thread] = []  # of runs in the cloud
 
     def start(self) -> None:
         """Begin with what waits."""
@@ -74,12 +77,15 @@ class Queue:
         self._cloud.start()
 
     def close(self) -> None:
-        """Start nothing more.  Runs go on, and what waits, waits."""
+        """Start nothing more.  Runs go on, and what waits, waits.  What is being started has a few seconds."""
         self._is_closed.set()
         self._wake.set()
         self._cloud.close()
+        end = time.monotonic() + _CLOSE_SECONDS
         if self._thread:
-            self._thread.join(timeout=5)
+            self._thread.join(_CLOSE_SECONDS)
+        for thread in self._starts:
+            thread.join(max(0.0, end - time.monotonic()))
 
     def submit(
         self,
@@ -124,12 +130,10 @@ class Queue:
         Returns when it has ended, or after a second: `is_stopping` says that it still saves.  now: without saving.
         One that isn't running stays as it is.  Raises AutoTrainError.
         """
-        entry = await asyncio.to_thread(lambda: begun_or_waiting(get(number)))
-        run = await asyncio.to_thread(look_at, entry)
-        if run.stage == WAITING and await asyncio.to_thread(take_out, number):
+        entry = await asyncio.to_thread(lambda: take_out_unless_begun(get(number)))
+        if entry is None:
             self._tokens.pop(number, None)
-            return
-        if run.is_live or entry.cloud:
+        elif entry.cloud or (await asyncio.to_thread(look_at, entry)).is_live:
             await self._stopping.stop(entry, self.token_for(number), now=now)
 
     async def resume(self, number: int, *, token: SecretStr | None = None) -> int:
@@ -187,6 +191,7 @@ class Queue:
             self._tokens.pop(number, None)
             if token:
                 self._tokens[number] = token
+        self._stopping.forget(number)
         self._wake.set()
         return number
 
@@ -211,7 +216,7 @@ class Queue:
                 if free <= 0:
                     continue
                 free -= 1
-            if claim(entry.id):
+            if claim(entry):
                 self._launch(entry)
 
     def _launch(self, entry: Entry) -> None:
@@ -223,7 +228,9 @@ class Queue:
         if is_local(entry.backend):
             launch(entry, token)
         else:
-            threading.Thread(target=launch, args=(entry, token), name=f"start-{entry.id}", daemon=True).start()
+            start = threading.Thread(target=launch, args=(entry, token), name=f"start-{entry.id}", daemon=True)
+            start.start()
+            self._starts = [*(one for one in self._starts if one.is_alive()), start]
 
 
 def _now(entry: Entry, token: SecretStr | None) -> Run:

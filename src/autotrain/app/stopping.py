@@ -9,7 +9,7 @@ from autotrain.cloud.live import stop as stop_in_cloud
 from autotrain.errors import AutoTrainError
 from autotrain.run_folder import is_run
 from autotrain.runs import Entry
-from autotrain.runs.stop import stop as stop_here
+from autotrain.runs.stop import stop_if_live
 from autotrain.runs.waiting import note_stopped
 
 # How long a run may take to save before it is ended by force, and how long who asked is kept waiting.
@@ -22,6 +22,10 @@ class Stopping:
 
     def __init__(self) -> None:
         self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def forget(self, number: int) -> None:
+        """It was asked for anew, and can be stopped while what the run before it left is still being ended."""
+        self._tasks.pop(number, None)
 
     def has(self, number: int) -> bool:
         """Whether this run was told to stop, and hasn't yet."""
@@ -45,7 +49,7 @@ def _stop(entry: Entry, token: SecretStr | None, now: bool) -> None:
     if entry.cloud:
         stop_in_cloud(entry, token)
     else:
-        stop_here(entry, 0.0 if now else GRACE_SECONDS)
+        stop_if_live(entry, 0.0 if now else GRACE_SECONDS)
         if not is_run(entry.folder):
             note_stopped(entry.id)
 

@@ -17,8 +17,8 @@ from autotrain.runs.parameters import parameters_to_resume, raw_parameters
 from autotrain.runs.registry import latest
 from autotrain.runs.removal import check_removable, folder_bytes, remove_entry, remove_folder
 from autotrain.runs.stages import GONE, PAUSED, RESUMABLE, UNKNOWN
-from autotrain.runs.stop import stop as stop_local
-from autotrain.runs.waiting import begun_or_waiting, take_out
+from autotrain.runs.stop import stop_if_live
+from autotrain.runs.waiting import take_out_unless_begun
 
 
 def show(args: argparse.Namespace) -> int:
@@ -70,11 +70,11 @@ def _cloud_logs(entry: Entry, args: argparse.Namespace) -> int:
 
 def stop(args: argparse.Namespace) -> int:
     """Stop a run; one that isn't running stays as it is."""
-    entry = begun_or_waiting(find_entry(args.run))
-    if entry.queued and take_out(entry.id):
-        sys.stdout.write(f"{entry.name} was taken out of the web page's queue\n")
+    named = find_entry(args.run)
+    entry = take_out_unless_begun(named)
+    if entry is None:
+        sys.stdout.write(f"{named.name} was taken out of the web page's queue\n")
         return 0
-    entry = begun_or_waiting(entry)  # it may have begun meanwhile
     before = _now(entry)
     if not before.is_live and not (entry.cloud and before.stage == UNKNOWN):
         sys.stdout.write(f"{entry.name} isn't running: {_stage_text(before)}\n")
@@ -88,7 +88,7 @@ def stop(args: argparse.Namespace) -> int:
     grace_seconds = 0 if args.now else args.grace
     if grace_seconds:
         log.info(f"{entry.name}: asked to save and leave; after {grace_seconds} s it will be ended by force")
-    has_left = stop_local(entry, grace_seconds)
+    has_left = stop_if_live(entry, grace_seconds)
     after = look_at(entry)
     forced = "" if has_left else "ended by force; "
     sys.stdout.write(f"{entry.name}: {forced}{_stage_text(after)}{_go_on(after)}\n")

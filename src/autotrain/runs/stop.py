@@ -9,7 +9,7 @@ from autotrain.errors import RunFolderError, TrainingError
 from autotrain.run_folder import is_held
 from autotrain.runs.processes import Process, belonging_to, find_process, is_there, kill_all, send
 from autotrain.runs.registry import Entry
-from autotrain.runs.stages import worker_of
+from autotrain.runs.stages import look_at, worker_of
 
 _POLL_SECONDS = 0.1
 # What the worker started may still have something to write when it has left.
@@ -43,6 +43,16 @@ def stop(entry: Entry, grace_seconds: float) -> bool:
         raise TrainingError(f"{entry.name}: the system can't end process {numbers}; it waits for a device or a disk")
     _wait_for_release(entry)
     return has_left
+
+
+def stop_if_live(entry: Entry, grace_seconds: float) -> bool:
+    """As `stop`, of a run that was live a moment ago: one that has ended by itself since then is no error."""
+    try:
+        return stop(entry, grace_seconds)
+    except RunFolderError:
+        if look_at(entry).is_live:
+            raise
+        return True
 
 
 def _wake(processes: Mapping[int, Process]) -> None:

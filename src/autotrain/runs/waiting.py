@@ -69,11 +69,14 @@ def waiting(known: Sequence[Entry] | None = None) -> list[Entry]:
     return sorted(found, key=lambda one: (one.queued.since if one.queued else 0.0, one.id))
 
 
-def claim(number: int) -> bool:
-    """Take a waiting run to start it from this process; False if somebody else did, or it was taken out."""
-    pid = os.getpid()
-    statement = "update runs set queue = ?, pid = ?, born = ? where id = ? and queue = ? returning id"
-    return _execute((statement, (LAUNCHING, pid, birth_of(pid), number, WAITING))) is not None
+def claim(entry: Entry) -> bool:
+    """Take a waiting run to start it from this process; False if somebody else did, or it was taken out.
+
+    One that was taken out and asked for anew since `entry` was read may have other parameters: False too.
+    """
+    pid, since = os.getpid(), entry.queued.since if entry.queued else None
+    statement = "update runs set queue = ?, pid = ?, born = ? where id = ? and queue = ? and queued = ? returning id"
+    return _execute((statement, (LAUNCHING, pid, birth_of(pid), entry.id, WAITING, since))) is not None
 
 
 def begun_or_waiting(entry: Entry) -> Entry:
@@ -86,6 +89,17 @@ def begun_or_waiting(entry: Entry) -> Entry:
         if time.monotonic() > end:
             raise RunFolderError(f"{entry.name} is just being started; stop it in a moment")
         time.sleep(0.05)
+    return entry
+
+
+def take_out_unless_begun(entry: Entry) -> Entry | None:
+    """Take a run out of the queue: None.  The entry as it is now if it doesn't wait, or began at this moment.
+
+    Raises as `begun_or_waiting`.
+    """
+    while (entry := begun_or_waiting(entry)).queued and entry.queued.stage == WAITING:
+        if take_out(entry.id):
+            return None
     return entry
 
 

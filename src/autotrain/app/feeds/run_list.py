@@ -17,6 +17,7 @@ from autotrain.runs.parameters import raw_parameters
 
 # A run that nobody looked at for so long gives its memory back.
 _IDLE_SECONDS = 120.0
+_CLOSE_SECONDS = 2.0
 
 Seen = tuple[object, ...]
 
@@ -33,10 +34,12 @@ class Feeds:
         self._feeds: dict[int, tuple[float, RunFeed]] = {}
         self._ended: dict[int, tuple[Seen, RunView]] = {}
         self._watches = Watches()
+        self._first_look: threading.Thread | None = None
 
     def start(self) -> None:
         """Look at all runs once, so that the first who asks for the list has it at once."""
-        threading.Thread(target=self._look_once, name="first look", daemon=True).start()
+        self._first_look = threading.Thread(target=self._look_once, name="first look", daemon=True)
+        self._first_look.start()
 
     def run(self, number: int) -> RunFeed:
         """The run with this number, shared.  Raises RunFolderError if there's none, at its first use."""
@@ -81,6 +84,8 @@ class Feeds:
     def close(self) -> None:
         """Watch nothing any more, and let streams end."""
         self._watches.close()
+        if self._first_look:
+            self._first_look.join(_CLOSE_SECONDS)
 
     # For Watches
 
