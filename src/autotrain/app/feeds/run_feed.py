@@ -41,18 +41,19 @@ class RunFeed:
         self._known, self._is_stopping, self.watches = known, is_stopping, watches
         self._log = Lines()
         self._series: Series | None = None
-        self._view: tuple[float, RunView] | None = None
+        self._era = object()  # another one after each change
+        self._view: tuple[object, float, RunView] | None = None
         self._lock = threading.Lock()
 
     def view(self) -> RunView:
         """Where the run stands now."""
-        had = self._view
-        if had and time.monotonic() - had[0] < _FRESH_SECONDS:
-            return had[1]
+        had, era, begun = self._view, self._era, time.monotonic()
+        if had and had[0] is era and begun - had[1] < _FRESH_SECONDS:
+            return had[2]
         entry = self._entry()
         place = place_in_queue(entry, self._known.entries()) if entry.queued else 0
         view = view_entry(entry, position_in_queue=place, is_stopping=self._is_stopping(self.number))
-        self._view = (time.monotonic(), view)
+        self._view = (era, begun, view)  # if anything has changed since, it is of an earlier era
         return view
 
     def watch(self, callback: Watcher) -> Watcher:
@@ -163,7 +164,7 @@ class RunFeed:
 
     def forget_view(self) -> None:
         """What was seen is no longer so."""
-        self._view = None
+        self._era = object()
 
     def _entry(self) -> Entry:
         entry = self._known.entry(self.number)
