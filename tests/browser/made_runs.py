@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -74,10 +74,7 @@ def make_run(server: Server, name: str, stage: str = "finished", *, message: str
     (folder / "training_params.json").write_text(values.to_json(), encoding="utf-8")
     is_live = stage == "training"
     pid = os.getpid() if is_live else 0
-    with patch.dict(os.environ, {"AUTOTRAIN_HOME": str(server.home)}):
-        number = register(name, folder, "local-ui", pid)
-    assert number is not None
-    run = MadeRun(number, folder, STEPS, pid)
+    run = MadeRun(0, folder, STEPS, pid)
     run.state(stage, 10 if is_live else STEPS, message)
     run.log({"step": 0, "eval_loss": 2.2}, *(step_row(step) for step in range(1, 11 if is_live else STEPS + 1)))
     if not is_live:
@@ -86,7 +83,10 @@ def make_run(server: Server, name: str, stage: str = "finished", *, message: str
         run.answer(0, "I don't know.", question)
     for line in range(300):
         run.say("note: float32 is slow" if line == 150 else f"line {line} of the log")
-    return run
+    with patch.dict(os.environ, {"AUTOTRAIN_HOME": str(server.home)}):
+        number = register(name, folder, "local-ui", pid)  # last: a page that is open looks at it at once
+    assert number is not None
+    return replace(run, number=number)
 
 
 def leave_out(run: MadeRun, count: int) -> None:

@@ -124,11 +124,12 @@ export default {
     async loadRun(run) {
       if (this.waiting[run]) return;
       this.waiting[run] = []; // what is pushed meanwhile
+      const asked = this.metrics;
       let problem = "";
       try {
         const answer = await this.fetchHistory(run, null);
         this.position[run] = answer.position;
-        for (const metric of this.metrics) this.whole[`${run}:${metric}`] = answer.series[metric] ?? [];
+        for (const metric of asked) this.whole[`${run}:${metric}`] = answer.series[metric] ?? [];
         this.appended = 0;
       } catch (error) {
         problem = `${this.texts.unreachable} (${error.message})`;
@@ -139,6 +140,7 @@ export default {
       this.problem = problem;
       if (!problem) pushed.forEach((points) => this.push(run, ...points));
       this.changed();
+      if (!problem && this.metrics.some((metric) => !asked.includes(metric))) await this.loadRun(run); // new ones came meanwhile
     },
     async loadDetail() {
       const range = this.range;

@@ -31,6 +31,7 @@ export default {
     this.blocks = new Map();
     this.awaited = new Set();
     this.era = 0; // a log that was begun anew is another log
+    this.told = 0; // lines that the server told of, and that no answer since then has
   },
   mounted() {
     this.sizes = new ResizeObserver(() => this.look());
@@ -58,6 +59,7 @@ export default {
     grow(size) {
       if (size < this.size) this.forget();
       if (size === this.size) return;
+      this.told = size;
       if (this.follows) return this.fetchBlock(Math.floor((size - 1) / BLOCK)); // its answer says the size
       this.size = size;
       this.$nextTick(this.look);
@@ -66,23 +68,31 @@ export default {
       this.era += 1;
       this.blocks.clear();
       this.awaited.clear();
-      this.size = 0;
+      this.size = this.told = 0;
       this.found = null;
     },
     async fetchBlock(block) {
       if (this.awaited.has(block)) return;
       this.awaited.add(block);
-      const era = this.era;
+      const { era, told } = this;
       let wait = 0;
       try {
         const response = await fetch(`${this.base}?first=${block * BLOCK}&count=${BLOCK}`);
         if (!response.ok) throw new Error(response.status);
         const answer = await response.json();
         if (era === this.era) this.keep(block, answer);
+        if (era === this.era && told === this.told) this.told = 0;
       } catch {
         wait = 2000;
       }
-      if (era === this.era) setTimeout(() => (this.awaited.delete(block), this.$nextTick(this.toEnd)), wait);
+      if (era === this.era) setTimeout(() => this.settle(block, era), wait);
+    },
+    settle(block, era) {
+      if (era !== this.era) return;
+      this.awaited.delete(block);
+      // The answer may have been on its way when the log grew, and a run that has ended tells nothing more.
+      if (this.follows && this.told > this.size) this.fetchBlock(Math.floor((this.told - 1) / BLOCK));
+      this.$nextTick(this.toEnd);
     },
     keep(block, answer) {
       this.blocks.delete(block);
