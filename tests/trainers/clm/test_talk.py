@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from autotrain.runs.processes import find_process
+
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 WORKER = (sys.executable, "-P", "-m", "autotrain.trainers.clm", "generate", "talk")
 HOT = {"temperature": 1.2, "top_p": 0.9, "max_new_tokens": 24, "seed": 11}
@@ -131,6 +133,6 @@ def test_it_is_gone_as_soon_as_whoever_asked_is(tiny_model: Path, waits_for: str
         server.send_signal(signal.SIGKILL)
         server.wait()
     end = time.monotonic() + 60
-    while Path(f"/proc/{worker}").exists() and "Z" not in Path(f"/proc/{worker}/stat").read_text().split()[2]:
+    while find_process(worker):
         assert time.monotonic() < end, "the worker outlived its server"
         time.sleep(0.1)

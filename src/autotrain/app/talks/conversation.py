@@ -112,9 +112,9 @@ class Conversation:
         base = Answer() if self.settings.compares and self.subject.base is not None else None
         turn = Turn(text.strip(), Answer(), base)
         self.turns = [*self.turns[1 - _MOST_TURNS :], turn]
-        self._begin(self._answer(turn.tuned, self._question(turn, of_base=False), of_base=False))
+        self._begin_answer(turn, turn.tuned)
         if base is not None:
-            self._begin(self._answer(base, self._question(turn, of_base=True), of_base=True))
+            self._begin_answer(turn, base)
         self.changed()
 
     def ask_again(self) -> None:
@@ -141,10 +141,23 @@ class Conversation:
         for callback in list(self._watchers):
             callback()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _begin_answer(self, turn: Turn, answer: Answer) -> None:
+        of_base = answer is turn.base
+        task = self._begin(self._answer(answer, self._question(turn, of_base=of_base), of_base=of_base))
+        # Not in the task itself: one that is stopped before its first step never runs.
+        task.add_done_callback(lambda _: self._end(answer))
+
+    def _end(self, answer: Answer) -> None:
+        """Nobody writes it any more."""
+        if answer.state not in (DONE, FAILED):
+            answer.state, answer.reason, answer.text = DONE, "stopped", answer.text.strip()
+            self.changed()
 
     def _question(self, turn: Turn, *, of_base: bool) -> "Question":
         """Each model sees its own earlier answers; one that failed is left out with its question."""
@@ -181,6 +194,4 @@ class Conversation:
                 self.changed()
         except TalkProblem as problem:
             answer.state, answer.problem = FAILED, problem
-        except asyncio.CancelledError:
-            answer.state, answer.reason, answer.text = DONE, "stopped", answer.text.strip()
-        self.changed()
+            self.changed()

@@ -127,6 +127,7 @@ class ModelProcess:
             if "traceback" in event:
                 log.error(f"{self._name} gave no answer, and not by a mistake of yours:\n{event['traceback']}")
             if event["event"] == "ready":
+                self.last_used = time.monotonic()  # to load it may have taken longer than an idle model stays
                 self._ready.set_result(event)
             elif number is None:
                 self._end(TalkProblem("failed", reason=event["message"]))
