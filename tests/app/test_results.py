@@ -3,8 +3,10 @@
 import asyncio
 import io
 import json
+import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +157,18 @@ def test_a_result_is_pushed_and_a_refusal_of_the_hub_is_said_without_the_token(
     assert pushed.repo_id == "ann/mine"
 
 
-def test_an_errand_can_be_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [Errand.stop, Errand.close])
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_an_errand_can_be_stopped(tmp_path: Path, end: Callable[[Errand], None], has_begun: bool) -> None:
+    """Also before its process is there; regression: then it went on."""
+
     async def work() -> Errand:
-        errand = Errand("merge", ["sleep", "60"], {}, tmp_path)
-        while errand._process is None:
+        errand = Errand("merge", [sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path)
+        while has_begun and errand._process is None:
             await asyncio.sleep(0.01)
-        errand.stop()
+        end(errand)
         await asyncio.wait_for(errand.wait(), 30)
         return errand
 
-    assert asyncio.run(work()).state == "failed"
+    errand = asyncio.run(work())
+    assert errand.state == "failed" and not any("Error" in line for line in errand.lines), errand.lines

@@ -14,8 +14,11 @@ from autotrain import log
 from autotrain.runs.processes import belonging_to, find_process, send
 
 # prctl's 1 is PR_SET_PDEATHSIG.  Who has no longer the parent that it was started by, came too late.
+# Python would only note a SIGINT that comes just before execv, and the note goes with it.
 _DIE_WITH_PARENT = """\
 import ctypes, os, signal, sys
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     os._exit(128 + signal.SIGTERM)

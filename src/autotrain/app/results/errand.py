@@ -32,6 +32,7 @@ class Errand:
         self.result = ""
         self.is_stopped = False
         self._process: Process | None = None
+        self._early: signal.Signals | None = None  # came before there was a process
         self._watchers: set[Callable[[], None]] = set()
         self._task = asyncio.get_running_loop().create_task(self._run(command, environment, folder))
         self._task.add_done_callback(self._check)
@@ -63,6 +64,8 @@ class Errand:
             stderr=PIPE,
             start_new_session=True,
         )
+        if self._early:
+            self._signal(self._early)
         assert process.stdout is not None
         said, _ = await asyncio.gather(process.stdout.read(), self._listen(process))
         code = await process.wait()
@@ -89,7 +92,9 @@ class Errand:
             self._changed()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is None:
+            self._early = number
+        elif self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
