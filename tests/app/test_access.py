@@ -1,6 +1,7 @@
 """Who gets in: nobody is asked on this machine, the password is elsewhere."""
 
 import stat
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -68,6 +69,16 @@ def test_the_key_is_its_owners_alone(tmp_path: Path):
     file.write_bytes(b"short")
     with pytest.raises(ConfigError, match="isn't a key of 32 bytes"):
         page_key(tmp_path / "home")
+
+
+def test_a_key_that_another_server_is_about_to_write_is_waited_for(tmp_path: Path):
+    """Regression: of two servers that begin at once, one found an empty file and gave up."""
+    file = tmp_path / "page-key"
+    file.touch()
+    writer = threading.Timer(0.3, lambda: file.write_bytes(b"k" * 32))
+    writer.start()
+    assert page_key(tmp_path) == b"k" * 32
+    writer.join()
 
 
 def test_signing_in_leads_where_one_wanted_to_go(locked: TestClient):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autotrain.app.feeds.view import view_of
+from autotrain.app.pages.frame import page
 from autotrain.app.pages.run.checkpoints import steps_saved
 from autotrain.app.pages.run.outcome import pairs, verdict
 from autotrain.app.pages.run.own_names import own_names
@@ -52,3 +53,8 @@ def test_why_nothing_moves_before_the_first_step_is_said():
     view = view_of(Run(Entry(1, "a", Path("none"), 1.0, "local", 1), "training", total_steps=9), {})
     assert line_of(view).startswith("On the way to the first step.") and short_line_of(view) == "Step 0 of 9"
     assert line_of(replace(view, step=1)) == short_line_of(replace(view, step=1)) == "Step 1 of 9"
+
+
+def test_a_page_that_takes_its_time_is_built():
+    """Asking a busy machine for its devices may; regression: after 3 s there was an error page in its place."""
+    assert page("/slow").response_timeout >= 60

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import time
 from pathlib import Path
 
 from autotrain import log
@@ -12,6 +13,7 @@ from autotrain.errors import ConfigError
 SESSION_SECRET = "AUTOTRAIN_SESSION_SECRET"
 _FILE = "page-key"
 _NUM_BYTES = 32
+_WRITE_SECONDS = 2.0
 
 
 def page_key(home: Path) -> bytes:
@@ -29,7 +31,7 @@ def page_key(home: Path) -> bytes:
         try:
             number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            key = path.read_bytes()
+            key = _read(path)
         else:
             key = secrets.token_bytes(_NUM_BYTES)
             with os.fdopen(number, "wb") as file:
@@ -40,6 +42,14 @@ def page_key(home: Path) -> bytes:
         ) from problem
     if len(key) != _NUM_BYTES:
         raise ConfigError(f"{path} isn't a key of {_NUM_BYTES} bytes; delete it, and all have to sign in again")
+    return key
+
+
+def _read(path: Path) -> bytes:
+    """Another server that begins at this moment may have made the file, and not yet written it."""
+    end = time.monotonic() + _WRITE_SECONDS
+    while not (key := path.read_bytes()) and time.monotonic() < end:
+        time.sleep(0.01)
     return key
 
 

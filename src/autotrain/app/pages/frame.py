@@ -18,8 +18,15 @@ _NAVIGATION = MappingProxyType({"runs": "/runs", "new": "/new", "chat": "/chat",
 _TAGS: Mapping[str, Language] = MappingProxyType({"en": "en-US", "zh": "zh-CN"})
 
 
+# NiceGUI gives a page up after 3 s by default, and asking a busy machine what it has may take longer.
+_BUILD_SECONDS = 60.0
+
+
 class page(ui.page):
     """Declares a page: `@page("/runs")`.  In the language and theme of whoever asks."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, response_timeout=_BUILD_SECONDS)
 
     def resolve_language(self) -> Language:
         return _TAGS[language()]
