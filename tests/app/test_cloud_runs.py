@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from files_here import files_with
 from hub_double import HubDouble
 
 from autotrain.app import cloud_watch
@@ -103,8 +104,7 @@ def test_two_people_at_once_each_with_their_own_token(api: TestClient, hub: HubD
     assert hub.spaces["nils/autotrain-of-nils"].secrets["HF_TOKEN"] == NILS
     assert hub.spaces["anna/autotrain-of-anna"].secrets["HF_TOKEN"] == ANNA
     for token in (NILS, ANNA):
-        files = [file for file in state.settings.home.rglob("*") if file.is_file()]
-        assert not [file for file in files if token.encode() in file.read_bytes()]
+        assert files_with(state.settings.home, token.encode()) == []
 
 
 def test_without_a_token_the_answer_says_what_to_do(api: TestClient):

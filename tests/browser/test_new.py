@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from files_here import files_with
 from harness import PHONE, serving
 from keyboard import tab_to
 from made_runs import make_run
@@ -41,13 +42,25 @@ def ask(page: Any, language: str) -> None:
     page.evaluate(WATCH_ANSWERS)
     page.get_by_label(MESSAGE[language], exact=True).fill("What is red?")
     page.keyboard.press("Enter")
-    page.get_by_role("button", name=AGAIN[language]).wait_for(timeout=WAIT)
-    for who in WHO[language]:
-        article = page.locator("article", has=page.get_by_role("heading", name=who))
-        answer = article.locator(".at-chat-text").inner_text()
-        assert answer, who
-        grown = page.evaluate("(who) => [...window.grown[who]]", who)
-        assert len([text for text in grown if text and answer.startswith(text)]) > 1, (who, answer, grown)
+    again = page.get_by_role("button", name=AGAIN[language])
+    for left in (2, 1, 0):
+        again.wait_for(timeout=WAIT)
+        steps = {who: steps_shown(page, who) for who in WHO[language]}
+        if all(count > 1 for count in steps.values()) or not left:
+            break
+        page.evaluate("window.grown = {}")  # a server that stood still for a second shows the end of it alone
+        again.click()
+        again.wait_for(state="detached")
+    assert all(count > 1 for count in steps.values()), steps
+
+
+def steps_shown(page: Any, who: str) -> int:
+    """How often an answer was seen on its way to what it is now."""
+    article = page.locator("article", has=page.get_by_role("heading", name=who))
+    answer = article.locator(".at-chat-text").inner_text()
+    assert answer, who
+    grown = page.evaluate("(who) => [...(window.grown[who] ?? [])]", who)
+    return len([text for text in grown if text and answer.startswith(text)])
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -148,9 +161,10 @@ def test_what_was_typed_survives_a_reload_and_a_restart(with_model: Any, visits:
     page.reload()
     at_step(page, 4)
     assert page.input_value("#epochs") == "7"
+    page.evaluate("window.isOld = true")
     with_model.kill()
     with_model.start()
-    page.reload()
+    page.wait_for_function("!window.isOld")  # an open page comes again by itself
     at_step(page, 4)
     assert page.input_value("#epochs") == "7"
     page.get_by_role("button", name="Data").click()
@@ -290,9 +304,8 @@ def test_a_rented_machine_has_a_price_that_has_to_be_agreed_to(hub: Any, tmp_pat
                 break
             page.wait_for_timeout(100)
         assert [job.flavor for job in hub.jobs.values()] == ["t4-small"]
-        token = b"hf_nilsnilsnils"
-        assert [file for file in tmp_path.rglob("*") if file.is_file() and token in file.read_bytes()] == []
-        assert token.decode() not in page.content()
+        assert files_with(tmp_path, b"hf_nilsnilsnils") == []
+        assert "hf_nilsnilsnils" not in page.content()
 
 
 def test_a_run_is_run_again_with_changes_under_a_free_name(with_model: Any, visits: Any):

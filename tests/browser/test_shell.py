@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from files_here import files_with
 from harness import DESKTOP, PHONE, Server, serving
 from hub_double import HubDouble
 
@@ -41,10 +42,10 @@ def test_the_theme_is_switched_without_a_reload_and_kept(visits: Any, shared: Se
     visit = visits(shared)
     page = visit.open("/settings")
     page.evaluate("window.sameDocument = true")
-    page.get_by_role("button", name="Light or dark").click()
+    with page.expect_response("**/api/preferences"):
+        page.get_by_role("button", name="Light or dark").click()
     page.locator("html[data-theme=dark] body.body--dark").wait_for()
     assert page.evaluate("window.sameDocument")
-    page.wait_for_load_state("networkidle")
     visit.open("/settings")
     assert page.locator("html").get_attribute("data-theme") == "dark" and page.get_by_label("Dark", exact=True).is_checked()
     with page.expect_response("**/api/preferences"):
@@ -195,8 +196,7 @@ def test_a_token_is_checked_used_and_never_shown(visits: Any, with_hub: Server):
     page.get_by_text("You act on the Hub as nils.").wait_for()
     visit.alive()
     assert "hf_nils" not in page.content() and not any("hf_nils" in frame for frame in sent)
-    kept = [file for file in with_hub.root.rglob("*") if file.is_file() and b"hf_nils" in file.read_bytes()]
-    assert kept == [] and not any("hf_nils" in line for line in with_hub.said)
+    assert files_with(with_hub.root, b"hf_nils") == [] and not any("hf_nils" in line for line in with_hub.said)
     page.get_by_role("button", name="Forget it").click()
     page.get_by_text("There is no token yet.").wait_for()
 
