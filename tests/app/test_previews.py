@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,12 @@ def test_a_worker_that_fell_is_replaced(tmp_path: Path, params: LLMTrainingParam
         await previews.warm_up()
         process = previews._first._process
         assert process is not None
+        process.send_signal(signal.SIGSTOP)  # so that it falls while it is asked, neither before nor after
+        asked = asyncio.create_task(previews.preview(params))
+        await asyncio.sleep(0)
         process.kill()
         with pytest.raises(AutoTrainError, match="worker that reads the data"):
-            await previews.preview(params)
+            await asked
         assert (await previews.preview(params))["problem"] is None
 
     with_previews(tmp_path, ask)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,7 +46,7 @@ def steps_in_chart(page: Any) -> list[int]:
 
 
 @contextmanager
-def late_answer(page: Any, address: str) -> Iterator[None]:
+def late_answer(page: Any, address: str) -> Generator[None]:
     """The first answer from `address` is made at once, and reaches the page when the block is over."""
     held: list[tuple[Any, Any]] = []
 
