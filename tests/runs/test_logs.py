@@ -69,7 +69,7 @@ def test_a_run_that_waits_is_followed_from_its_begin_to_its_end(
     number = enqueue("run", entry.folder, "local-ui", "{}")
     found: list[str] = []
     thread = collect(follow(get(number)), found)
-    claim_to_start(number)
+    claim_to_start(get(number))
     set_state(entry, "training")
     (entry.folder / "train.log").write_text("one\n")
     assert register("run", entry.folder, "local-ui", os.getpid()) == number

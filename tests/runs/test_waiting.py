@@ -79,13 +79,13 @@ def test_whoever_has_something_to_tell_a_run_waits_until_it_has_begun(tmp_path: 
     number = enqueue("a", tmp_path / "a", "local-ui", "{}")
     before = get(number)
     assert begun_or_waiting(before).queued
-    claim(number)
+    claim(get(number))
     begin = threading.Timer(0.3, register, ["a", tmp_path / "a", "local-ui", os.getpid()])
     begin.start()
     assert begun_or_waiting(before).queued is None
     begin.join()
     other = enqueue("b", tmp_path / "b", "local-ui", "{}")
-    claim(other)
+    claim(get(other))
     monkeypatch.setattr("autotrain.runs.waiting._LAUNCH_SECONDS", 0.1)
     with pytest.raises(RunFolderError, match="b is just being started"):
         begun_or_waiting(get(other))
