@@ -1,5 +1,7 @@
 """Each failure on purpose, once, against the real client: what it raises, and what is there afterwards."""
 
+import socket
+import threading
 import time
 
 import pytest
@@ -117,6 +119,28 @@ def test_a_slow_answer_is_the_right_one_later(hub: HubDouble, api: HfApi, reposi
     hub.fail("GET", "/api/models/", status="slow", seconds=0.3)
     start = time.monotonic()
     assert api.model_info(REPO).id == REPO and time.monotonic() - start >= 0.3
+
+
+def test_a_slow_answer_comes_when_the_test_says_so(hub: HubDouble, api: HfApi, repository: str):
+    held = hub.fail("GET", "/api/models/", status="slow", seconds=300)
+    answers: list[str] = []
+    asking = threading.Thread(target=lambda: answers.append(api.model_info(REPO).id))
+    asking.start()
+    while not hub.sent("GET", "/api/models/"):
+        time.sleep(0.01)
+    assert answers == []
+    held.over.set()
+    asking.join(timeout=120)
+    assert answers == [REPO]
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+def test_a_client_that_goes_in_the_middle_is_no_fault_of_the_double(hub: HubDouble, repository: str, length: str):
+    with socket.create_connection(hub.url.removeprefix("http://").split(":")) as client:
+        client.sendall(f"POST /api/models/{REPO}/commit/main HTTP/1.1\r\n{length}\r\n\r\n".encode())
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    assert hub.faults == []
 
 
 def test_a_failure_waits_for_its_turn(hub: HubDouble, api: HfApi, repository: str):

@@ -60,6 +60,8 @@ class HubDouble:
         with self.changed:
             self.closed = True
             self.changed.notify_all()
+        for failure in self.failures.waiting:
+            failure.over.set()
         self._server.shutdown()
         self._server.server_close()
 

@@ -1,7 +1,8 @@
 """Failures on purpose: which requests fail, how, and how often."""
 
 import re
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hub_double.protocol import Refused
@@ -29,7 +30,7 @@ CODES = {404: "RepoNotFound"}
 class Failure:
     """status: what is answered instead; "cut": the connection ends halfway through the request's body (or, where there
     is none, halfway through the answer); "lost": the request is carried out and the connection ends before the answer;
-    "slow": the right answer comes `seconds` late.
+    "slow": the right answer comes `seconds` late, or as soon as the test sets `over`.
     after: that many matching requests pass first. times: that many fail then; None: all."""
 
     method: re.Pattern[str]
@@ -40,6 +41,7 @@ class Failure:
     after: int
     code: str | None
     message: str | None
+    over: threading.Event = field(default_factory=threading.Event)
 
     def refusal(self) -> Refused:
         """Raises KeyError for a kind that isn't a status."""
@@ -55,6 +57,7 @@ class Failure:
 class Failures:
     def __init__(self) -> None:
         self.waiting: list[Failure] = []
+        self._lock = threading.Lock()  # requests come in threads of their own, and each failure is counted
 
     def add(
         self,
@@ -73,13 +76,14 @@ class Failures:
 
     def take(self, method: str, path: str) -> Failure | None:
         """The failure that this request meets. path: with its query."""
-        for failure in self.waiting:
-            if failure.times == 0 or not failure.method.fullmatch(method) or not failure.path.search(path):
-                continue
-            if failure.after > 0:
-                failure.after -= 1
-                continue
-            if failure.times is not None:
-                failure.times -= 1
-            return failure
-        return None
+        with self._lock:
+            for failure in self.waiting:
+                if failure.times == 0 or not failure.method.fullmatch(method) or not failure.path.search(path):
+                    continue
+                if failure.after > 0:
+                    failure.after -= 1
+                    continue
+                if failure.times is not None:
+                    failure.times -= 1
+                return failure
+            return None

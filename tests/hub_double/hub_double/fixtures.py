@@ -18,6 +18,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
     """A hub of its own for one test. This process and those that it starts talk to it; nobody is logged in."""
     from huggingface_hub import close_session
 
+    from autotrain.hub import look
+
     home = tmp_path / "huggingface"
     with HubDouble(tmp_path / "hub") as double:
         settings = {
@@ -33,6 +35,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
         for name in UNSET:
             monkeypatch.delenv(name, raising=False)
         _settle_this_process(monkeypatch, double.url, home)
+        look._remembered.cache_clear()  # by a hub's address, and ports are used again
         yield double
         close_session()
         if double.faults:

@@ -1,7 +1,6 @@
 """The server on loopback: reads a request, lets it fail where a test wants that, finds its route, sends the answer."""
 
 import sys
-import threading
 import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -89,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             request.status = "cut"
             return self._cut()
         if failure is not None and failure.status == "slow":
-            threading.Event().wait(failure.seconds)  # time.sleep may be replaced by a test
+            failure.over.wait(failure.seconds)
         self._send(answer, cut=failure is not None and failure.status == "cut")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _respond
@@ -135,17 +134,30 @@ class _Handler(BaseHTTPRequestHandler):
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             return self._read_chunks(half)
         length = int(self.headers.get("Content-Length", "0"))
-        return self.rfile.read(length // 2 if half else length)
+        return self._read(length // 2 if half else length)
 
     def _read_chunks(self, first_only: bool) -> bytes:
         content = b""
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            content += self.rfile.read(size)
-            self.rfile.readline()
+        while size := int(self._read_line().split(b";")[0], 16):
+            content += self._read(size)
+            self._read_line()
             if first_only:
                 return content
-        self.rfile.readline()
+        self._read_line()
         return content
+
+    def _read(self, size: int) -> bytes:
+        """Raises ConnectionResetError if the client has gone: half a body is no request."""
+        content = self.rfile.read(size)
+        if len(content) < size:
+            raise ConnectionResetError
+        return content
+
+    def _read_line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line:
+            raise ConnectionResetError
+        return line
 
     def _cut(self) -> None:
         """Ends the connection without a word more."""
