@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_double.fixtures import hub, hurried  # noqa: F401  (fixtures for all)
+from hub_double.fixtures import hub, hurried, nobody  # noqa: F401  (fixtures for all)
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -17,6 +18,9 @@ os.environ.setdefault("AUTOTRAIN_CACHE", "off")  # tests of the cache switch it 
 for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, _usual)
+# How long an example takes says nothing on a machine that others use, too.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: a second thread only waits
 
 CHATML = (

@@ -120,13 +120,18 @@ def endpoint() -> str:
     return address
 
 
-def open_api(token: str | None) -> "HfApi":
-    """A client for the hub, silent and with bounded waits; without a token it asks as nobody."""
+def open_api(token: str | None, address: str | None = None) -> "HfApi":
+    """A client for the hub, silent and with bounded waits; without a token it asks as nobody.
+
+    address: of the hub, if `endpoint` was asked before.
+    """
     from huggingface_hub import HfApi
 
     with _bounding:  # who comes second would close the first one's connections
         _bound_requests()
-    return HfApi(endpoint=endpoint(), token=token or False, library_name="autotrain-llm", library_version=__version__)
+    return HfApi(
+        endpoint=address or endpoint(), token=token or False, library_name="autotrain-llm", library_version=__version__
+    )
 
 
 @cache

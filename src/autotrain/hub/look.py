@@ -4,8 +4,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -21,7 +20,9 @@ from autotrain.trainers.clm.params import LLMTrainingParams
 
 PATIENCE_SECONDS = 8.0  # the client's own retries take three times as long
 _PAUSES_SECONDS = (0.5, 1.5)
-_REMEMBERED_SECONDS = 600.0
+# A start asks for the same several times.  What is refused is soon asked again: terms get accepted, a network comes back.
+_SEEN_SECONDS = 600.0
+_REFUSED_SECONDS = 20.0
 _BEFORE_GATE = ("README.md", ".gitattributes")  # shown to everyone
 
 
@@ -123,34 +124,63 @@ def offline() -> Generator[None]:
         constants.HF_HUB_OFFLINE = before  # pyright: ignore[reportConstantRedefinition]
 
 
+@dataclass(frozen=True)
+class _Question:
+    kind: Kind
+    name: str
+    token: str | None = field(repr=False)
+    address: str
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """until: by the monotonic clock."""
+
+    answer: Seen | Refusal
+    until: float
+
+
+_known: dict[_Question, _Remembered] = {}
+
+
 def _ask(kind: Kind, name: str) -> Seen | Refusal:
-    age = int(time.monotonic() // _REMEMBERED_SECONDS)
-    return _remembered(kind, name, token_of(), endpoint(), age)
+    question = _Question(kind, name, token_of(), endpoint())
+    known = _known.get(question)
+    if known is not None and time.monotonic() < known.until:
+        return known.answer
+    answer = _answer_soon(question)
+    now = time.monotonic()
+    for old in [old for old, one in list(_known.items()) if one.until <= now]:
+        _known.pop(old, None)
+    _known[question] = _Remembered(answer, now + (_SEEN_SECONDS if isinstance(answer, Seen) else _REFUSED_SECONDS))
+    return answer
 
 
-@lru_cache(maxsize=64)
-def _remembered(kind: Kind, name: str, token: str | None, address: str, age: int) -> Seen | Refusal:
+def _answer_soon(question: _Question) -> Seen | Refusal:
     """The hub's answer, at most PATIENCE_SECONDS from now.
 
     A thread of its own waits for it: a name may stand for many addresses, and each has its own time limit.
     """
     answers: SimpleQueue[Seen | Refusal] = SimpleQueue()
-    threading.Thread(target=lambda: answers.put(_request_patiently(kind, name, token)), daemon=True).start()
+    ask = threading.Thread(
+        target=lambda: answers.put(_request_patiently(question)), name=f"look at {question.name}", daemon=True
+    )
+    ask.start()
     try:
         return answers.get(timeout=PATIENCE_SECONDS)
     except Empty:
-        late = f"the hub at {address} didn't answer within {PATIENCE_SECONDS:.0f} s"
+        late = f"the hub at {question.address} didn't answer within {PATIENCE_SECONDS:.0f} s"
         return Refusal(Fault(None, f"{late}; check the connection, a proxy, or HF_ENDPOINT", may_pass=True))
 
 
-def _request_patiently(kind: Kind, name: str, token: str | None) -> Seen | Refusal:
+def _request_patiently(question: _Question) -> Seen | Refusal:
     """Ask up to three times while the fault is one that passes."""
     from huggingface_hub import errors
 
     refusal = None
     for pause_seconds in (*_PAUSES_SECONDS, 0.0):
         try:
-            return _request(kind, name, token)
+            return _request(question)
         except (errors.HTTPError, OSError, RuntimeError, ValueError, HubError) as error:
             fault = fault_of(error) or Fault(None, " ".join(str(error).split()), may_pass=False)
             is_gated = isinstance(error, errors.GatedRepoError)
@@ -163,15 +193,16 @@ def _request_patiently(kind: Kind, name: str, token: str | None) -> Seen | Refus
     return refusal
 
 
-def _request(kind: Kind, name: str, token: str | None) -> Seen:
+def _request(question: _Question) -> Seen:
+    """Of the hub that was asked, wherever HF_ENDPOINT points by now: a thread outlives the patience with it."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    api = open_api(token)
-    info: Any = api.repo_info(name, repo_type=kind, timeout=PATIENCE_SECONDS)
+    name, kind, token = question.name, question.kind, question.token
+    info: Any = open_api(token, question.address).repo_info(name, repo_type=kind, timeout=PATIENCE_SECONDS)
     files = tuple(str(file.rfilename) for file in info.siblings or ())
     behind_gate = sorted((one for one in files if one not in _BEFORE_GATE), key=lambda one: one != "config.json")
     if info.gated and behind_gate:  # everyone sees that it is there, and what its files are called
-        address = hf_hub_url(name, behind_gate[0], repo_type=kind, endpoint=endpoint())
+        address = hf_hub_url(name, behind_gate[0], repo_type=kind, endpoint=question.address)
         get_hf_file_metadata(address, token=token or False, timeout=PATIENCE_SECONDS)
     card = info.card_data.to_dict() if info.card_data else {}
     return Seen(files, licence_in(card, f"{DEFAULT_ENDPOINT}/{name}"))

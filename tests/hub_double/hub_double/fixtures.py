@@ -1,4 +1,4 @@
-"""The pytest fixtures `hub` and `hurried`."""
+"""The pytest fixtures `hub`, `nobody` and `hurried`."""
 
 import sys
 import time
@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from hub_double.double import HubDouble
+from hub_double.nobody import Nobody
 
 UNSET = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_DATASETS_CACHE")
 
@@ -35,11 +36,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
         for name in UNSET:
             monkeypatch.delenv(name, raising=False)
         _settle_this_process(monkeypatch, double.url, home)
-        look._remembered.cache_clear()  # by a hub's address, and ports are used again
+        look._known.clear()  # by a hub's address, and ports are used again
         yield double
         close_session()
         if double.faults:
             pytest.fail("the double of the hub failed:\n" + "\n".join(double.faults))
+
+
+@pytest.fixture
+def nobody() -> Iterator[Nobody]:
+    """An address where no hub is, and how often it was tried."""
+    with Nobody() as one:
+        yield one
 
 
 @pytest.fixture
