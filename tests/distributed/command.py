@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-SECONDS = 180
+SECONDS = 450  # of a busy machine; a wait that is this long fails
 
 
 class Run:
@@ -36,16 +36,27 @@ class Run:
             time.sleep(0.1)
 
     def processes(self, entry: str = "train") -> list[int]:
-        """Of the ranks, or of the launcher (`crew`), in the order of their start."""
+        """Of the ranks, or of the launcher (`crew`), in the order of their start.
+
+        In this folder: somebody else may run the same test on the same machine.
+        """
         listed = subprocess.run(
             ["pgrep", "-f", rf"autotrain\.trainers\.clm {entry} .*{self.project.name}-"], capture_output=True, text=True
         )
-        return [int(line) for line in listed.stdout.split()]
+        return [pid for pid in map(int, listed.stdout.split()) if self._is_in_folder(pid)]
+
+    def _is_in_folder(self, pid: int) -> bool:
+        if not Path("/proc/self").exists():
+            return True  # nobody says
+        try:
+            return Path(f"/proc/{pid}/cwd").samefile(self.folder)
+        except OSError:  # it has ended meanwhile
+            return False
 
     def end(self) -> int:
         """Wait for it, and for all that it started."""
         code = self.process.wait(SECONDS)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while left := [*self.processes(), *self.processes("crew")]:
             assert time.monotonic() < end, f"processes {left} are left behind"
             time.sleep(0.1)

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from tests_of_ranks import job
 from autotrain.trainers.clm import crew
 from autotrain.training.ending import Ending
 from autotrain.training.place import START_VARIABLE
+
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
 
 
 @pytest.fixture
@@ -34,7 +37,8 @@ def start(rows_folder: Path, tiny_model: Path, tmp_path: Path) -> Generator[Call
     yield begin
     for run in runs:
         for pid in [*run.processes(), *run.processes("crew")]:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGKILL)
         run.process.kill()
 
 
@@ -44,7 +48,7 @@ def test_a_rank_that_is_killed_ends_the_run_and_is_named(start: Callable[..., Ru
     os.kill(run.processes()[-1], signal.SIGKILL)
     killed = time.monotonic()
     assert run.end() == 1
-    assert time.monotonic() - killed < 20
+    assert time.monotonic() - killed < 120  # torch waits for 300 s
     assert re.search(r"error: process [01] was ended by force \(SIGKILL\)", run.said)
     assert "torch/distributed" not in run.said  # torchrun's own lines
     assert "Traceback" not in run.said
@@ -77,13 +81,13 @@ def test_sigterm_saves_once_and_resume_goes_on(start: Callable[..., Run]) -> Non
 
 
 def test_max_restarts_goes_on_from_the_last_checkpoint_by_itself_and_ends_well(start: Callable[..., Run]) -> None:
-    run = start("restart", max_restarts=1, epochs=200)
+    run = start("restart", max_restarts=1, epochs=250)
     run.wait_for("step 6/")
     os.kill(run.processes()[0], signal.SIGKILL)
     assert run.end() == 0
     resumed = re.search(r"resumed: from step (\d+)\n", run.said)
     assert resumed and int(resumed.group(1)) >= 4
-    assert run.state()["stage"] == "finished" and run.state()["step"] == 400
+    assert run.state()["stage"] == "finished" and run.state()["step"] == 500
     assert "error:" not in run.said
 
 

@@ -7,11 +7,12 @@ import subprocess
 import time
 import uuid
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Run
+from command import SECONDS, Run
 from same_runs import assert_same_run
 from tests_of_ranks import job
 
@@ -19,10 +20,16 @@ if os.geteuid() != 0 or shutil.which("ip") is None:
     pytest.skip(reason="network namespaces need root and iproute2", allow_module_level=True)
 
 PORT = 29500
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
 
 
 def ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+def processes(machine: str) -> list[int]:
+    listed = subprocess.run(["ip", "netns", "pids", machine], capture_output=True, text=True).stdout
+    return [int(pid) for pid in listed.split()]
 
 
 @pytest.fixture
@@ -43,6 +50,9 @@ def machines() -> Generator[tuple[str, str]]:
         pytest.skip(reason=f"no network namespaces here: {error.stderr.strip()}")
     yield names
     for name in names:
+        for pid in processes(name):  # of a test that failed
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
@@ -64,7 +74,7 @@ def test_two_machines_without_a_shared_folder_give_what_one_process_gives(
     params = small(job("sft", "both", rows_folder, tiny_model, devices=2, distributed_backend="fsdp", peft=False)["params"])
     second = begin(machines[1], 1, tmp_path / "b", {**params, "project_name": "both-b"})
     first = begin(machines[0], 0, tmp_path / "a", {**params, "project_name": "both-b"})
-    assert (first.process.wait(180), second.process.wait(180)) == (0, 0), first.said[-2000:] + second.said[-2000:]
+    assert (first.process.wait(SECONDS), second.process.wait(SECONDS)) == (0, 0), first.said[-2000:] + second.said[-2000:]
     assert_same_run(tmp_path / "alone", first.project)
     assert not second.project.exists()
 
@@ -77,15 +87,16 @@ def test_a_machine_that_is_killed_ends_the_other_within_seconds(
     first = begin(machines[0], 0, tmp_path / "a", params)
     second = begin(machines[1], 1, tmp_path / "b", params)
     first.wait_for("step 4/")
-    for pid in subprocess.run(["ip", "netns", "pids", machines[1]], capture_output=True, text=True).stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
+    for pid in processes(machines[1]):
+        with suppress(ProcessLookupError):  # who looks at its parent has left by then
+            os.kill(pid, signal.SIGKILL)
     killed = time.monotonic()
-    assert first.process.wait(120) == 1
-    assert time.monotonic() - killed < 30
+    assert first.process.wait(SECONDS) == 1
+    assert time.monotonic() - killed < 100
     assert "error: another process of the run was lost" in first.said or "process 1 of 2" in first.said
     assert "Traceback" not in first.said
     assert first.checkpoints()
-    second.process.wait(60)
+    second.process.wait(SECONDS)
 
 
 def test_both_machines_start_anew_after_one_process_died_and_one_signal_stops_both(
@@ -98,11 +109,12 @@ def test_both_machines_start_anew_after_one_process_died_and_one_signal_stops_bo
     first = begin(machines[0], 0, tmp_path / "shared", params)
     second = begin(machines[1], 1, tmp_path / "shared", params)
     first.wait_for("step 4/")
-    of_second = subprocess.run(["ip", "netns", "pids", machines[1]], capture_output=True, text=True).stdout.split()
-    (rank,) = [pid for pid in map(int, of_second) if b"-u\0-m\0autotrain" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (rank,) = [pid for pid in processes(machines[1]) if b"-u\0-m\0autotrain" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(rank, signal.SIGKILL)
     first.wait_for(r"resumed: from step \d+")
     first.wait_for("step 12/")
     first.process.terminate()
-    assert (first.process.wait(120), second.process.wait(120)) == (143, 143), first.said[-1500:] + second.said[-1500:]
+    assert (first.process.wait(SECONDS), second.process.wait(SECONDS)) == (143, 143), (
+        first.said[-1500:] + second.said[-1500:]
+    )
     assert first.state()["stage"] == "interrupted"

@@ -145,6 +145,8 @@ def test_ctrl_c_saves_leaves_nothing_and_resume_goes_on(rows_folder: Path, tiny_
     started = list(children(process.pid))
     process.send_signal(signal.SIGINT)
     assert "saved, continue with --resume" in finish(process, 130)
-    time.sleep(1)
-    assert not [command(pid) for pid in started if command(pid)]
+    end = time.monotonic() + 60
+    while left := [command(pid) for pid in started if command(pid)]:
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
     assert "resumed: from step" in finish(start(tmp_path, params, "--resume"))

@@ -8,6 +8,8 @@ from same_runs import assert_same_run
 from tests_of_ranks import KINDS, job
 from torchrun import run_together
 
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
+
 COUNTS = {"alone": 1, "ddp": 2, "fsdp": 2, "ddp-3": 3, "fsdp-3": 3}
 
 

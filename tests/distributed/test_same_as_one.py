@@ -9,6 +9,8 @@ from same_runs import assert_same_run
 from tests_of_ranks import KINDS, TRAINERS, job
 from torchrun import run_together
 
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
+
 
 @pytest.mark.parametrize(
     ("num_processes", "trainers"),

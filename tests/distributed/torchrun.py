@@ -21,7 +21,7 @@ def keep_small(job: dict[str, Any], set_item: Callable[[Any, str, int], None]) -
         set_item(plan._MAX_TOKENS, "cpu", job["max_tokens"])
 
 
-def run_together(jobs: Jobs, num_processes: int, place: Path, *, seconds: float = 300, name: str = "launch") -> None:
+def run_together(jobs: Jobs, num_processes: int, place: Path, *, seconds: float = 500, name: str = "launch") -> None:
     """Run `jobs` in `num_processes` processes that torchrun starts, in the folder `place`."""
     file = place / f"{name}-{num_processes}.json"
     file.write_text(json.dumps(list(jobs)))

@@ -6,12 +6,12 @@ The hub is the double; the client, the package's installation, the start command
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import sysconfig
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 from hub_double import HubDouble
+from ports import free_port
 
 from autotrain.backends.base import Job
 from autotrain.cloud.report import FINISHED, STOPPED, End, discussion_title, read_end_line
@@ -133,20 +134,15 @@ def no_secret_got_anywhere(hub: HubDouble, machine: Machine) -> None:
     assert [place for place in places if not re.match(r"POST /api/(repos/create|jobs/jo|spaces/.*/secrets)$", place)] == []
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
-
-
 def wait_for_status(port: int, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
-    """The first status of the training that has a loss, or the last one before the machine ended."""
+    """The first status of the training that has a loss."""
     status: dict[str, Any] = {}
-    while process.poll() is None and not status.get("loss"):
-        try:
-            with urlopen(f"http://127.0.0.1:{port}/status", timeout=5) as answer:
-                status = json.loads(answer.read())
-        except (URLError, OSError):
-            time.sleep(0.2)
+    end = time.monotonic() + LIMIT_SECONDS
+    while not status.get("loss"):
+        assert process.poll() is None and time.monotonic() < end, f"no loss in {status}"
+        time.sleep(0.1)
+        with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{port}/status", timeout=5) as answer:
+            status = json.loads(answer.read())
     return status
 
 
@@ -163,8 +159,12 @@ def test_a_space_trains_pushes_and_pauses_by_the_start_command_of_its_image(
         subprocess.run(install, shell=True, cwd=image, env=machine.environment, check=True)
     (command,) = re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)
     port = free_port()
+    held = hub.fail("POST", f"{MODEL}/commit/main", status="slow", seconds=300)  # a machine that has ended tells no status
     process = machine.start([str(port) if part == "7860" else part for part in json.loads(command)], image)
-    status = wait_for_status(port, process)
+    try:
+        status = wait_for_status(port, process)
+    finally:
+        held.over.set()
     assert process.wait(LIMIT_SECONDS) == 0, machine.log.read_text()
     assert status["loss"] > 0 and status["total_steps"] == 120  # 24 rows / 4 * 20 epochs
     assert read_end_line(machine.log.read_text().splitlines()[-1]) == End(FINISHED, 0, url=f"{hub.url}/{MODEL}")
