@@ -31,8 +31,11 @@ FAKES = {
 printf '%s\\n' "$@" > "$RECORDS/srun"
 while [ "${1#--}" != "$1" ]; do shift; done
 pids=
-trap 'kill -TERM $pids' TERM
+asked=
+trap 'asked=yes; [ -z "$pids" ] || kill -TERM $pids' TERM
 for node in $(seq 0 $((NODES - 1))); do SLURM_NODEID=$node "$@" & pids="$pids $!"; done
+[ -z "$asked" ] || kill -TERM $pids  # the last one may have had no number yet
+touch "$RECORDS/all"
 code=0
 for pid in $pids; do
     while wait $pid; one=$?; kill -0 $pid 2>/dev/null; do :; done
@@ -168,13 +171,21 @@ def test_it_goes_on_from_its_checkpoint(script: Path, records: Path, arguments: 
 )
 def test_a_signal_lets_every_node_save(script: Path, records: Path, number: int, is_requeued: bool):
     job = start(script, records, RUNS_LONG="yes")
-    wait_for(records / "started-0", records / "started-1")
+    wait_for(records / "all", records / "started-0", records / "started-1")
     job.send_signal(number)
     assert job.wait(120) == 143
     assert (records / "saved").read_text() == "saved\nsaved\n"
     assert (records / "scontrol").exists() is is_requeued
     if is_requeued:
         assert (records / "scontrol").read_text() == "requeue 77\n"
+
+
+@pytest.mark.parametrize("name", ["USR1", "TERM"])
+def test_a_signal_as_the_step_begins_isnt_lost(script: Path, records: Path, name: str):
+    text = script.read_text()
+    assert text.count("&\nstep=$!\n") == 1
+    script.write_text(text.replace("&\nstep=$!\n", f"&\nkill -{name} $$\nstep=$!\n"))
+    assert start(script, records, RUNS_LONG="yes").wait(120) == 143
 
 
 def test_it_says_what_the_nodes_must_see_and_what_to_type(launch, folder: Path):

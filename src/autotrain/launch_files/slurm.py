@@ -130,13 +130,15 @@ if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then resume=(--resume); fi
 
 # USR1: the time limit is near.  TERM: somebody stops the job.  Both let training save and leave.
 step=
+asked=
 out_of_time=
-save_and_leave() { [ -z "$step" ] || kill -TERM "$step" 2>/dev/null; }
+save_and_leave() { asked=yes; [ -z "$step" ] || kill -TERM "$step" 2>/dev/null; }
 trap save_and_leave TERM
 trap 'out_of_time=yes; save_and_leave' USR1
 
 <command> "${resume[@]}" "$@" &
 step=$!
+[ -z "$asked" ] || save_and_leave  # a signal that came before the step had a number
 # A signal ends `wait` before the step has ended.
 while wait "$step"; code=$?; kill -0 "$step" 2>/dev/null; do :; done
 wait "$step"; last=$?
