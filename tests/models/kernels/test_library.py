@@ -68,6 +68,20 @@ def test_a_home_that_can_not_be_written_is_not_an_error(
     assert "no C++ kernels" in said.messages[0]
 
 
+def test_a_compiler_that_comes_to_no_end_is_given_up(
+    unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    compiler = unused / "slow-compiler"
+    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] || exec sleep 600\n')
+    compiler.chmod(0o755)
+    monkeypatch.setattr(library, "_COMPILERS", (str(compiler),))
+    monkeypatch.setattr(library, "_BUILD_SECONDS", 3)
+    with pytest.raises(library.KernelsUnusableError, match="slow-compiler took more than 3 s"):
+        library.build(unused)
+    assert library.loaded() is None
+    assert "slow-compiler took more than 3 s" in said.messages[0]
+
+
 def test_elsewhere_than_on_linux_nothing_is_built(
     unused: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
