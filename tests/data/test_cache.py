@@ -1,8 +1,9 @@
 """Tokenized data are found again as long as what they were made from is the same, and are never trusted if broken."""
 
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import date
@@ -206,29 +207,38 @@ def test_data_too_large_for_the_cache_are_used_all_the_same(load, write, folder,
     assert list(folder.iterdir()) == []
 
 
-def _make(key, store_rows, barrier):
-    from autotrain.data.report import RowsReport
-    from autotrain.data.store import ExampleStore
-
-    store = ExampleStore()
-    for example, origin in store_rows:
-        store.append(example, origin)
-    barrier.wait()
-    kept = cache.keep(key, store, RowsReport(), ())
-    assert len(kept) == len(store_rows)
-    assert kept[0].num_tokens > 0
+# Takes a split that is kept, and keeps it under another key as soon as it is told to.
+KEEP = """
+import sys
+from autotrain.data import cache
+from autotrain.data.report import RowsReport
+from autotrain.data.store import ExampleStore
+cache.MIN_EXAMPLES = 1
+given = cache.find(sys.argv[1]).store
+store = ExampleStore()
+for index in range(len(given)):
+    store.append(given[index], given.origin(index))
+print("ready", flush=True)
+sys.stdin.readline()
+kept = cache.keep("both", store, RowsReport(), ())
+assert len(kept) == len(given) == 30
+assert kept[0].num_tokens > 0
+"""
 
 
 def test_two_workers_at_once_each_get_the_data(load, write, folder):
-    store, _ = load(write("a.jsonl", ROWS))
-    rows = [(store[index], store.origin(index)) for index in range(len(store))]
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(2)
-    workers = [context.Process(target=_make, args=("both", rows, barrier)) for _ in range(2)]
+    load(write("a.jsonl", ROWS))
+    (entry,) = folder.iterdir()
+    command = [sys.executable, "-c", KEEP, entry.name]
+    workers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [worker.stdout.readline() for worker in workers] == ["ready\n", "ready\n"]
     for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0]
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    said = [worker.communicate(timeout=120)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
     assert (folder / "both" / "header.json").is_file()
     assert not list(folder.glob(".tmp-*"))
