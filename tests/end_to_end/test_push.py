@@ -90,6 +90,15 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, output
 
 
+def wait_until_sent(hub, path: str, process: "subprocess.Popen[str]", method: str = "POST") -> None:
+    """Until a request to `path` has come in from the run."""
+    end = time.monotonic() + 400
+    while not hub.sent(method, path):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end, f"nothing was sent to {path}"
+        time.sleep(0.02)
+
+
 def autotrain_push(folder: Path) -> int:
     """`autotrain push my-run` in `folder`; returns its exit code."""
     environment = {**os.environ, "AUTOTRAIN_HOME": str(folder / "home"), "HF_TOKEN": TOKEN}
@@ -205,11 +214,9 @@ def test_a_push_that_fails_ends_with_3_says_where_the_model_lies_and_resume_take
 
 
 def test_a_signal_during_the_upload_says_where_the_model_lies_and_push_takes_it_up(ann, launch, fields, tmp_path):
-    ann.fail("POST", "/commit/main", status="slow", seconds=5)
+    ann.fail("POST", "/commit/main", status="slow", seconds=120)
     process = launch({**fields, "log": "none"})
-    end = time.monotonic() + 120
-    while time.monotonic() < end and not ann.sent("POST", "/commit/main"):
-        time.sleep(0.02)
+    wait_until_sent(ann, "/commit/main", process)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
     folder = tmp_path / "my-run"
@@ -224,14 +231,13 @@ def test_a_signal_during_the_upload_says_where_the_model_lies_and_push_takes_it_
 
 
 def test_a_worker_killed_during_the_upload_loses_nothing(ann, launch, fields, tmp_path):
-    ann.fail("POST", "/commit/main", status="cut", times=None)
+    held = ann.fail("PUT", "/lfs/", status="slow", seconds=300, times=None)
     process = launch({**fields, "log": "none"})
-    end = time.monotonic() + 120
-    while time.monotonic() < end and not ann.sent("POST", "/commit/main"):
-        time.sleep(0.02)
+    wait_until_sent(ann, "/lfs/", process, "PUT")
     os.kill(json.loads((tmp_path / "my-run" / "state.json").read_text())["pid"], signal.SIGKILL)
     assert finish(process)[0] == 137
-    ann.failures.waiting.clear()
+    assert not ann.sent("POST", "/commit/main")
+    held.over.set()
     assert autotrain_push(tmp_path) == 0
     weights = (tmp_path / "my-run" / "adapter_model.safetensors").read_bytes()
     assert ann.files("model", "ann/my-run")["adapter_model.safetensors"] == weights
@@ -258,10 +264,9 @@ def test_a_run_killed_on_one_machine_goes_on_on_another_from_its_pushed_checkpoi
     code, output = finish(launch({**long, "project_name": "whole"}, folder=tmp_path / "calm"))
     assert code == 0, output
     assert "checkpoints" not in ann.repositories["model", "ann/whole"].branches
+    ann.fail("POST", "ann/my-run/super-squash", status="slow", seconds=300)  # the run can't end before it is answered
     process = launch(long, folder=tmp_path / "first")
-    end = time.monotonic() + 120
-    while time.monotonic() < end and not ann.sent("POST", "ann/my-run/super-squash"):
-        time.sleep(0.02)
+    wait_until_sent(ann, "ann/my-run/super-squash", process)
     worker = json.loads((tmp_path / "first" / "my-run" / "state.json").read_text())["pid"]
     os.kill(worker, signal.SIGKILL)
     assert finish(process)[0] != 0
@@ -280,11 +285,9 @@ def test_a_run_killed_on_one_machine_goes_on_on_another_from_its_pushed_checkpoi
 
 
 def test_a_run_stopped_by_a_signal_waits_for_its_last_checkpoint(ann, launch, fields, tmp_path):
-    long = {**fields, "epochs": 200, "save_steps": 3, "push_checkpoints": True, "log": "none"}
+    long = {**fields, "epochs": 2000, "save_steps": 3, "push_checkpoints": True, "log": "none"}
     process = launch(long)
-    end = time.monotonic() + 120
-    while time.monotonic() < end and not ann.sent("POST", "/commit/checkpoints"):
-        time.sleep(0.02)
+    wait_until_sent(ann, "/commit/checkpoints", process)
     process.send_signal(signal.SIGTERM)
     code, output = finish(process)
     assert code == 143, output

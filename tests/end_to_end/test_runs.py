@@ -38,14 +38,14 @@ def autotrain(tmp_path: Path) -> Command:
 
 @pytest.fixture
 def config(tmp_path: Path, tiny_model: Path, chat_folder: Path) -> Path:
-    """Some 600 short steps, with a relative path to the data."""
+    """Some 1200 short steps, with a relative path to the data."""
     values = {
         "task": "llm-sft",
         "base_model": str(tiny_model),
         "project_name": "run",
         "backend": "local-ui",
         "data": {"path": chat_folder.name, "valid_split": "valid"},
-        "params": {"peft": True, "lr": 1e-3, "epochs": 50, "batch_size": 2, "gradient_accumulation": 1, "logging_steps": 1},
+        "params": {"peft": True, "lr": 1e-3, "epochs": 100, "batch_size": 2, "gradient_accumulation": 1, "logging_steps": 1},
     }
     file = tmp_path / "config.yml"
     file.write_text(yaml.safe_dump(values))
@@ -83,17 +83,17 @@ def test_a_run_in_the_background_is_stopped_whole_and_resumed_to_its_end(autotra
     assert "go on: autotrain runs resume 1" in stopped.stdout
     assert [pid for pid in tree if find_process(pid)] == []
     said = state(folder)
-    assert said["stage"] == "interrupted" and said["step"] < said["total_steps"] == 600
+    assert said["stage"] == "interrupted" and said["step"] < said["total_steps"] == 1200
     assert (folder / "checkpoints" / f"checkpoint-{said['step']}").is_dir()
-    assert f"step {said['step']}/600" in autotrain("runs", "logs", "1").stdout
+    assert f"step {said['step']}/1200" in autotrain("runs", "logs", "1").stdout
     assert "saved, continue with --resume" in autotrain("runs", "show", "1").stdout
 
     resumed = autotrain("runs", "resume", "1", "--backend", "local", folder="data")
     assert resumed.returncode == 0, resumed.stderr
-    assert state(folder)["stage"] == "finished" and state(folder)["step"] == 600
+    assert state(folder)["stage"] == "finished" and state(folder)["step"] == 1200
     steps = [row["step"] for row in read_json_lines(folder / "metrics.jsonl") if "loss" in row]
-    assert steps == list(range(1, 601))
-    assert autotrain("runs").stdout.splitlines()[1].split()[:4] == ["1", "run", "finished", "600/600"]
+    assert steps == list(range(1, 1201))
+    assert autotrain("runs").stdout.splitlines()[1].split()[:4] == ["1", "run", "finished", "1200/1200"]
 
 
 def test_a_run_in_the_background_that_is_refused_is_listed_with_the_reason(autotrain: Command, config: Path, tmp_path: Path):
