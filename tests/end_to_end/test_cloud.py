@@ -26,6 +26,7 @@ from autotrain.cloud.report import FINISHED, STOPPED, End, discussion_title, rea
 from autotrain.params import LLMTrainingParams
 from autotrain.project import submit
 
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
 TOKEN = "hf_SecretOfJo"
 SPACE, MODEL = "jo/autotrain-my-run", "jo/my-run"
 LIMIT_SECONDS = 400

@@ -21,6 +21,7 @@ from autotrain.client import Client
 from autotrain.runs.processes import Process, belonging_to, find_process, is_there
 from autotrain.training.metrics import read_json_lines
 
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
 SECONDS = 240
 # Enough for a run to be in the middle still when it is stopped.
 EPOCHS, STEPS_PER_EPOCH = 60, 24

@@ -13,6 +13,7 @@ import pytest
 
 from autotrain.training.metrics import read_json_lines
 
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
 TOKEN = "hf_AnnsOwnSecretToken"
 
 STRANGER = """

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from autotrain.training.metrics import read_json_lines
 
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
 LOSSES = ("loss", "eval_loss", "grad_norm", "learning_rate")
 # The worker, which sends itself a signal some seconds after it has noted the loss of a step: from outside, a whole run may
 # be over before the signal is sent.

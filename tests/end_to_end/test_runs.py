@@ -15,6 +15,7 @@ import yaml
 from autotrain.runs.processes import belonging_to, find_process
 from autotrain.training.metrics import read_json_lines
 
+pytestmark = pytest.mark.timeout(2000)  # each of its waits has a limit of its own
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

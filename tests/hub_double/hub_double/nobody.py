@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import suppress
 from typing import Self
 
 
@@ -18,7 +19,8 @@ class Nobody:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it wakes who accepts, where the system lets it
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
     def _close_all(self) -> None:
