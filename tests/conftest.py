@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ.setdefault("AUTOTRAIN_CACHE", "off")  # tests of the cache switch it on, in a folder of their own
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: a second thread only waits
 # Under nohup, or behind a shell's `&`, what we start would ignore them, too; tests close terminals and press Ctrl-C.
 for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
     if signal.getsignal(_number) == signal.SIG_IGN:
@@ -21,7 +22,6 @@ for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.
 # How long an example takes says nothing on a machine that others use, too.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: a second thread only waits
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

@@ -156,8 +156,11 @@ def write_split(folder: Path, key: str, store: ExampleStore, rows: RowsReport, n
         text = json.dumps({**header, "digest": _digest(json.dumps(header, sort_keys=True))})
         (temporary / _HEADER).touch(mode=0o600)
         (temporary / _HEADER).write_text(text, encoding="utf-8")
-        if not folder.exists():
-            temporary.rename(folder)
+        try:
+            temporary.rename(folder)  # never onto one with files
+        except OSError:
+            if not folder.exists():
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
