@@ -103,23 +103,23 @@ class Pulse:
             self._failure = "machine 0, through which the processes find each other, can't be reached any more"
 
     def _watch(self) -> None:
-        last = time.monotonic()
+        asleep = time.monotonic()
         while not self._ended.wait(_BEAT_SECONDS):
+            if time.monotonic() - asleep > 3 * _BEAT_SECONDS:
+                self._begin_anew()
             self._say()
             now = time.monotonic()
-            if now - last > 3 * _BEAT_SECONDS:
-                self._begin_anew(now)
-            last = now
             if not self._failure:
                 self._failure = self._look(now) or ""
             if self._failure:
                 self._failed_at = self._failed_at or now
                 if now - self._failed_at >= self._grace_seconds():
                     self._leave()
+            asleep = time.monotonic()
 
-    def _begin_anew(self, now: float) -> None:
+    def _begin_anew(self) -> None:
         """We stood still, and the others with us, maybe (a suspended job, a machine asleep): they are heard from now on."""
-        self._moved = now
+        self._moved = now = time.monotonic()
         for peer in self._peers.values():
             peer.heard = now
 
