@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from autotrain.python_text import parse
+
 _CONFIGS = ("config.json", "tokenizer_config.json")
 
 
@@ -34,7 +36,7 @@ def _named_modules(folder: Path) -> Iterator[str]:
 def _imported_beside(file: Path) -> Iterable[str]:
     """Modules beside `file` that it imports: `from .other import x`, `from . import other`."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError):
         return
     for node in ast.walk(tree):

@@ -4,12 +4,13 @@ A folder whose modules each hold `NAMES = ("default", "sft")`, on one line or se
 need torch, so the front doors can't import them) and backends.  A new entry is a new file.
 """
 
-import ast
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
+
+from autotrain.python_text import literal
 
 _NAMES = re.compile(r"^NAMES = (\([^()]*\))", re.MULTILINE)
 
@@ -21,5 +22,5 @@ def declared_names(package: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for file in sorted(file for folder in folders or () for file in Path(folder).glob("*.py")):
         for names in _NAMES.findall(file.read_text(encoding="utf-8")):
-            found.update(dict.fromkeys(ast.literal_eval(names), f"{package}.{file.stem}"))
+            found.update(dict.fromkeys(literal(names), f"{package}.{file.stem}"))
     return MappingProxyType(found)

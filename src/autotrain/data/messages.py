@@ -1,6 +1,5 @@
 """A cell becomes a conversation: OpenAI and ShareGPT forms; as a list, as JSON text, or as Python-literal text."""
 
-import ast
 import difflib
 import json
 import re
@@ -9,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from autotrain.data.report import EMPTY, MALFORMED
+from autotrain.python_text import literal
 
 Message = dict[str, Any]
 
@@ -60,7 +60,7 @@ def parse_literal(text: str) -> Any:
     if len(text) > MAX_LITERAL_CHARACTERS:
         return None
     try:
-        return ast.literal_eval(text)
+        return literal(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
 
