@@ -18,7 +18,7 @@ from autotrain.models.kernels.interface import Kernels, functions_of
 
 FOLDER = Path(__file__).parent
 _COMPILERS = ("c++", "g++", "clang++")
-_BUILD_SECONDS = 600  # some seconds, but half a minute was seen where others work, too
+_BUILD_SECONDS = 600  # it takes some seconds, but on a busy machine far longer
 # No reordering of sums beyond what the source asks for, no contraction: the numbers are the same on every machine.
 _FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-fPIC"),
